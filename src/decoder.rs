@@ -1,0 +1,217 @@
+//! Packets from a stream of bytes.
+
+use crate::error::{Cause, DecodeError};
+use crate::packet::{Connect, FixedHeader, Packet};
+use crate::packet_type::Sender;
+use crate::version::Version;
+
+/// The size of the largest packet that the protocol can express, in bytes.
+pub const MAXIMUM_PACKET_SIZE: u32 = 268_435_460;
+
+/// Finds and decodes the packets in one direction of a connection.
+///
+/// It holds no bytes: the caller keeps what arrives in a buffer of its own and takes off its
+/// front what the decoder says it used. Nothing is allocated, whatever lengths a peer claims.
+///
+/// ```
+/// use sansio_mqtt::{Decoder, Packet, Version};
+///
+/// let mut received: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01c\xc0\x00\x30";
+/// let mut decoder = Decoder::from_client();
+/// let mut packets = Vec::new();
+/// while let Some((packet, len)) = decoder.decode(received)? {
+///     packets.push(packet);
+///     received = &received[len..];
+/// }
+/// assert!(matches!(packets[..], [Packet::Connect(_), Packet::PingReq]));
+/// assert_eq!(decoder.version(), Some(Version::V3_1_1));
+/// assert_eq!(received, b"\x30"); // Of a packet whose other bytes are still to come.
+/// # Ok::<(), sansio_mqtt::DecodeError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decoder {
+    version: Option<Version>,
+    sender: Sender,
+    maximum_packet_size: u32,
+}
+
+impl Decoder {
+    /// For a server: packets from a client, of the version that its CONNECT names.
+    pub const fn from_client() -> Self {
+        Self { version: None, sender: Sender::Client, maximum_packet_size: MAXIMUM_PACKET_SIZE }
+    }
+
+    /// For a client: packets from a server, of the version that the client's CONNECT named.
+    pub const fn from_server(version: Version) -> Self {
+        Self {
+            version: Some(version),
+            sender: Sender::Server,
+            maximum_packet_size: MAXIMUM_PACKET_SIZE,
+        }
+    }
+
+    /// The same decoder with a [maximum packet size](Self::set_maximum_packet_size).
+    #[must_use]
+    pub const fn with_maximum_packet_size(self, bytes: u32) -> Self {
+        Self { maximum_packet_size: bytes, ..self }
+    }
+
+    /// The same decoder for packets of a known version, when it does not see the CONNECT.
+    #[must_use]
+    pub const fn with_version(self, version: Version) -> Self {
+        Self { version: Some(version), ..self }
+    }
+
+    /// Sets the size in bytes, fixed header included, above which a packet is refused: from its
+    /// first bytes, before its body arrives. The default is what the protocol can express.
+    ///
+    /// The standard's name for what a peer was told of it is Maximum Packet Size,
+    /// v5 3.1.2.11.4 and 3.2.2.3.6.
+    pub const fn set_maximum_packet_size(&mut self, bytes: u32) {
+        self.maximum_packet_size = bytes;
+    }
+
+    /// The version; `None` until a CONNECT has told it.
+    pub const fn version(&self) -> Option<Version> {
+        self.version
+    }
+
+    /// Whose packets these are.
+    pub const fn sender(&self) -> Sender {
+        self.sender
+    }
+
+    /// Decodes the packet at the front of `bytes`, and says how many bytes it takes; `None` if
+    /// more bytes are needed.
+    ///
+    /// # Errors
+    ///
+    /// Says which rule is broken, and where. The stream cannot be trusted after that: a server
+    /// or a client ends the connection, with [`DecodeError::reason_code`] where its version has
+    /// a way to say it. A tool may go on behind the packet if [`DecodeError::frame_len`] is
+    /// known. The decoder is as it was.
+    #[inline]
+    pub fn decode<'a>(
+        &mut self,
+        bytes: &'a [u8],
+    ) -> Result<Option<(Packet<'a>, usize)>, DecodeError> {
+        let Some(header) = FixedHeader::decode(bytes)? else { return Ok(None) };
+        let len = header.frame_len();
+        if len > self.maximum_packet_size as usize {
+            return Err(self.too_large(header));
+        }
+        let Some(body) = bytes.get(header.len()..len) else {
+            return self.check_header(header).map(|()| None);
+        };
+        let packet = match self.version {
+            Some(version) => Packet::decode_body(header, body, version, self.sender)?,
+            None => self.decode_first(header, body)?,
+        };
+        Ok(Some((packet, len)))
+    }
+
+    #[cold]
+    fn decode_first<'a>(
+        &mut self,
+        header: FixedHeader,
+        body: &'a [u8],
+    ) -> Result<Packet<'a>, DecodeError> {
+        let connect = Connect::decode_first(header, body)?;
+        self.version = Some(connect.version);
+        Ok(Packet::Connect(connect))
+    }
+
+    /// Refuses a packet for its header, when its body is not there yet.
+    fn check_header(&self, header: FixedHeader) -> Result<(), DecodeError> {
+        match self.version {
+            Some(version) => header.check(version, self.sender).map(drop),
+            None => header.check_connect(),
+        }
+    }
+
+    #[cold]
+    fn too_large(&self, header: FixedHeader) -> DecodeError {
+        let size = u32::try_from(header.frame_len()).unwrap_or(u32::MAX);
+        header.error(Cause::PacketTooLarge { size, maximum: self.maximum_packet_size }, 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet_type::PacketType;
+
+    #[test]
+    fn a_claim_of_256_mib_is_refused_from_the_header_alone() {
+        // v5 [U5-3.2.2.3.6-2]
+        let mut decoder = Decoder::from_client().with_maximum_packet_size(65_536);
+        let error = decoder.decode(&[0x10, 0xff, 0xff, 0xff, 0x7f]).unwrap_err();
+        let cause = Cause::PacketTooLarge { size: MAXIMUM_PACKET_SIZE, maximum: 65_536 };
+        assert_eq!(error.cause, cause);
+        assert_eq!(error.reason_code(), crate::ReasonCode::PACKET_TOO_LARGE);
+        assert_eq!(error.frame_len, Some(MAXIMUM_PACKET_SIZE as usize));
+    }
+
+    #[test]
+    fn the_maximum_counts_the_whole_packet() {
+        let frame = [0x30, 4, 0, 1, b'a', 0];
+        let mut decoder = Decoder::from_server(Version::V5).with_maximum_packet_size(6);
+        assert!(decoder.decode(&frame).unwrap().is_some());
+        decoder.set_maximum_packet_size(5);
+        let cause = Cause::PacketTooLarge { size: 6, maximum: 5 };
+        assert_eq!(decoder.decode(&frame).unwrap_err().cause, cause);
+        assert_eq!(decoder.decode(&frame[..2]).unwrap_err().cause, cause);
+    }
+
+    #[test]
+    fn nothing_but_connect_opens_a_connection() {
+        // v5 [MQTT-3.1.0-1], v3.1.1 [MQTT-3.1.0-1]
+        let rows: [&[u8]; 3] = [&[0xc0, 0], &[0x30, 0xff, 0x01], &[0x00, 0x00]];
+        for bytes in rows {
+            let error = Decoder::from_client().decode(bytes).unwrap_err();
+            assert_eq!(error.cause, Cause::ConnectExpected, "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn a_bad_header_is_refused_before_the_body_arrives() {
+        let mut decoder = Decoder::from_server(Version::V5);
+        let error = decoder.decode(&[0x31 | 0b110, 50]).unwrap_err();
+        assert_eq!((error.cause, error.offset), (Cause::InvalidQoS, 0));
+        let error = decoder.decode(&[0x82, 50]).unwrap_err();
+        assert_eq!(error.cause, Cause::PacketFromWrongSender(Sender::Server));
+        assert_eq!(error.packet_type, Some(PacketType::Subscribe));
+        let error = decoder.decode(&[0x30, 0x80, 0x00]).unwrap_err();
+        assert_eq!((error.cause, error.offset), (Cause::VariableByteIntegerNotMinimal, 1));
+    }
+
+    #[test]
+    fn an_unknown_level_tells_how_to_answer() {
+        // v5 [MQTT-3.1.2-2], v3.1.1 [MQTT-3.1.2-2]
+        let rows =
+            [(6, Version::V5), (0x84, Version::V5), (3, Version::V3_1_1), (0, Version::V3_1_1)];
+        for (level, answer) in rows {
+            let frame = [0x10, 8, 0, 4, b'M', b'Q', b'T', b'T', level, 2];
+            let error = Decoder::from_client().decode(&frame).unwrap_err();
+            assert_eq!(error.cause, Cause::UnsupportedProtocolLevel(level));
+            assert_eq!(error.cause.refusal_version(), Some(answer));
+            assert_eq!(error.offset, 8);
+        }
+    }
+
+    #[test]
+    fn the_first_connect_tells_the_version() {
+        let frame = b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01c";
+        let mut decoder = Decoder::from_client();
+        for cut in 0..frame.len() {
+            assert_eq!(decoder.decode(&frame[..cut]), Ok(None));
+            assert_eq!(decoder.version(), None);
+        }
+        let (_, len) = decoder.decode(frame).unwrap().unwrap();
+        assert_eq!((len, decoder.version()), (frame.len(), Some(Version::V5)));
+        // v5 [MQTT-1.5.5-1]: the rule is 5.0's, and known to be broken once the level is read.
+        let padded = [&[0x10, 0x8e, 0x00], &frame[2..]].concat();
+        let error = Decoder::from_client().decode(&padded).unwrap_err();
+        assert_eq!((error.cause, error.offset), (Cause::VariableByteIntegerNotMinimal, 1));
+    }
+}

@@ -1,0 +1,230 @@
+//! The fixed header of every packet, MQTT 5.0 §2.1: type, flags, Remaining Length.
+
+use crate::error::{Cause, DecodeError};
+use crate::packet_type::{PacketType, Sender};
+use crate::qos::QoS;
+use crate::varint::{self, VarInt};
+use crate::version::Version;
+
+/// The first two to five bytes of a packet.
+///
+/// Tells how long the packet is and of what type before its body is there.
+///
+/// ```
+/// use sansio_mqtt::{FixedHeader, PacketType};
+///
+/// let header = FixedHeader::decode(&[0x30, 0xc1, 0x02])?.unwrap();
+/// assert_eq!(header.packet_type(), Some(PacketType::Publish));
+/// assert_eq!(header.remaining_length(), 321);
+/// assert_eq!(header.frame_len(), 324);
+/// assert_eq!(FixedHeader::decode(&[0x30, 0xc1])?, None);
+/// # Ok::<(), sansio_mqtt::DecodeError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FixedHeader {
+    first: u8,
+    remaining_length: VarInt,
+}
+
+impl FixedHeader {
+    /// Reads the fixed header at the front of `bytes`; `None` if they end within it.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::VariableByteIntegerTooLong`]; what else may be wrong depends on the version.
+    #[inline(always)]
+    pub fn decode(bytes: &[u8]) -> Result<Option<Self>, DecodeError> {
+        let Some((&first, rest)) = bytes.split_first() else { return Ok(None) };
+        match varint::decode(rest) {
+            Ok(Some(remaining_length)) => Ok(Some(Self { first, remaining_length })),
+            Ok(None) => Ok(None),
+            Err(cause) => Err(DecodeError {
+                cause,
+                packet_type: PacketType::new(first >> 4),
+                offset: 1,
+                frame_len: None,
+            }),
+        }
+    }
+
+    /// The type; `None` for the reserved type 0.
+    #[inline]
+    pub const fn packet_type(&self) -> Option<PacketType> {
+        PacketType::new(self.first >> 4)
+    }
+
+    /// The low four bits of the first byte.
+    #[inline]
+    pub const fn flags(&self) -> u8 {
+        self.first & 0x0f
+    }
+
+    /// Bytes of the packet behind the fixed header, at most 268,435,455.
+    #[inline]
+    pub const fn remaining_length(&self) -> u32 {
+        self.remaining_length.value
+    }
+
+    /// Bytes of the fixed header itself, 2 to 5.
+    #[inline]
+    pub const fn len(&self) -> usize {
+        self.remaining_length.len.saturating_add(1)
+    }
+
+    /// Never: there are at least two bytes.
+    pub const fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// Bytes of the whole packet, at most 268,435,460.
+    #[inline]
+    pub const fn frame_len(&self) -> usize {
+        // Lossless: targets have addresses of 32 bits at least.
+        (self.remaining_length.value as usize).saturating_add(self.len())
+    }
+
+    /// A rule that the packet breaks with the byte at `offset`.
+    #[cold]
+    pub(crate) const fn error(&self, cause: Cause, offset: usize) -> DecodeError {
+        let packet_type = self.packet_type();
+        DecodeError { cause, packet_type, offset, frame_len: Some(self.frame_len()) }
+    }
+
+    /// Checks all of the header for a version, and gives the type.
+    #[inline(always)]
+    pub(crate) fn check(
+        &self,
+        version: Version,
+        sender: Sender,
+    ) -> Result<PacketType, DecodeError> {
+        let packet_type = self.checked_type(version)?;
+        if !packet_type.is_sent_by(sender, version) {
+            return Err(self.error(Cause::PacketFromWrongSender(sender), 0));
+        }
+        if version.is_v5() && !self.remaining_length.is_minimal() {
+            return Err(self.error(Cause::VariableByteIntegerNotMinimal, 1));
+        }
+        Ok(packet_type)
+    }
+
+    #[inline(always)]
+    fn checked_type(&self, version: Version) -> Result<PacketType, DecodeError> {
+        let number = self.first >> 4;
+        let Some(packet_type) = PacketType::new(number).filter(|found| found.is_in(version)) else {
+            let packet_type = None;
+            return Err(DecodeError {
+                packet_type,
+                ..self.error(Cause::ReservedPacketType(number), 0)
+            });
+        };
+        self.check_flags(packet_type, version).map_err(|cause| self.error(cause, 0))?;
+        Ok(packet_type)
+    }
+
+    #[inline(always)]
+    fn check_flags(&self, packet_type: PacketType, version: Version) -> Result<(), Cause> {
+        let flags = self.flags();
+        if packet_type == PacketType::Publish {
+            return match flags >> 1 & 0b11 {
+                3 => Err(Cause::InvalidQoS),
+                0 if flags & DUP != 0 => Err(Cause::DupAtQoS0),
+                _ => Ok(()),
+            };
+        }
+        let mut allowed = packet_type.reserved_flags();
+        // 3.1 keeps DUP where it has a QoS 1 for these flags.
+        if version == Version::V3_1 && allowed != 0 {
+            allowed |= flags & DUP;
+        }
+        if flags == allowed { Ok(()) } else { Err(Cause::ReservedHeaderFlags(flags)) }
+    }
+
+    /// The DUP flag of PUBLISH, and in 3.1 of PUBREL, SUBSCRIBE and UNSUBSCRIBE.
+    #[inline(always)]
+    pub(crate) const fn dup(&self) -> bool {
+        self.first & DUP != 0
+    }
+
+    /// The QoS of a PUBLISH whose flags were checked.
+    #[inline(always)]
+    pub(crate) const fn qos(&self) -> QoS {
+        match self.first >> 1 & 0b11 {
+            0 => QoS::AtMostOnce,
+            1 => QoS::AtLeastOnce,
+            _ => QoS::ExactlyOnce,
+        }
+    }
+
+    /// The RETAIN flag of a PUBLISH.
+    #[inline(always)]
+    pub(crate) const fn retain(&self) -> bool {
+        self.first & RETAIN != 0
+    }
+
+    /// The first bytes of a body of which more follows are not needed to refuse a packet that
+    /// does not open a connection. v5 [MQTT-3.1.0-1], v3.1.1 [MQTT-3.1.0-1]
+    pub(crate) fn check_connect(&self) -> Result<(), DecodeError> {
+        if self.first >> 4 != PacketType::Connect as u8 {
+            return Err(self.error(Cause::ConnectExpected, 0));
+        }
+        match self.flags() {
+            0 => Ok(()),
+            flags => Err(self.error(Cause::ReservedHeaderFlags(flags), 0)),
+        }
+    }
+
+    /// The shortest form of the Remaining Length, which 5.0 asks for. v5 [MQTT-1.5.5-1]
+    pub(crate) fn check_minimal(&self) -> Result<(), DecodeError> {
+        if self.remaining_length.is_minimal() {
+            return Ok(());
+        }
+        Err(self.error(Cause::VariableByteIntegerNotMinimal, 1))
+    }
+}
+
+/// Flags of PUBLISH, §3.3.1.
+pub(crate) const DUP: u8 = 0b1000;
+pub(crate) const RETAIN: u8 = 0b0001;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(first: u8, version: Version) -> Result<PacketType, Cause> {
+        let header = FixedHeader::decode(&[first, 0]).unwrap().unwrap();
+        header.checked_type(version).map_err(|error| error.cause)
+    }
+
+    /// v5 [MQTT-2.1.3-1], v3.1.1 [MQTT-2.2.2-1] [MQTT-2.2.2-2]: all first bytes.
+    #[test]
+    fn each_type_has_its_flags_and_no_others() {
+        for version in Version::ALL {
+            for first in 0..=255u8 {
+                let (number, flags) = (first >> 4, first & 0x0f);
+                let expected = match number {
+                    0 => false,
+                    3 => flags & 0b0110 != 0b0110 && flags & 0b1110 != 0b1000,
+                    6 | 8 | 10 => flags == 2 || version == Version::V3_1 && flags == 0b1010,
+                    15 => version.is_v5() && flags == 0,
+                    _ => flags == 0,
+                };
+                assert_eq!(check(first, version).is_ok(), expected, "{first:#x} in {version}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_cause_names_what_is_wrong() {
+        let rows = [
+            (0x00, Cause::ReservedPacketType(0)),
+            (0xc1, Cause::ReservedHeaderFlags(1)),
+            (0x72, Cause::ReservedHeaderFlags(2)),
+            (0x36, Cause::InvalidQoS),
+            (0x38, Cause::DupAtQoS0),
+        ];
+        for (first, cause) in rows {
+            assert_eq!(check(first, Version::V5), Err(cause), "{first:#x}");
+        }
+        assert_eq!(check(0xf0, Version::V3_1_1), Err(Cause::ReservedPacketType(15)));
+    }
+}

@@ -1,0 +1,218 @@
+//! UNSUBSCRIBE, MQTT 5.0 §3.10.
+
+use core::fmt;
+use core::slice;
+
+use bytes::BufMut;
+
+use crate::error::{Cause, EncodeError, Fault};
+use crate::list::list_traits;
+use crate::packet::ack::check_dup;
+use crate::packet::subscribe::Lengths;
+use crate::packet::tail::block_len;
+use crate::packet_id::PacketId;
+use crate::packet_type::Places;
+use crate::properties::Properties;
+use crate::topic;
+use crate::version::Version;
+use crate::wire::{self, Reader};
+
+/// Unsubscribe request, from the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unsubscribe<'a> {
+    /// Whether this is sent again, in 3.1; later versions have no such flag.
+    pub dup: bool,
+    /// Of this request, for the UNSUBACK.
+    pub packet_id: PacketId,
+    /// In 5.0.
+    pub properties: Properties<'a>,
+    /// What to unsubscribe from, one or more.
+    pub topic_filters: TopicFilters<'a>,
+}
+
+impl<'a> Unsubscribe<'a> {
+    /// Without properties.
+    pub const fn new(packet_id: PacketId, topic_filters: &'a [&'a str]) -> Self {
+        let topic_filters = TopicFilters::List(topic_filters);
+        Self { dup: false, packet_id, properties: Properties::NONE, topic_filters }
+    }
+
+    /// The same packet without what `version` does not have.
+    pub(crate) fn for_version(self, version: Version) -> Self {
+        let properties = if version.is_v5() { self.properties } else { Properties::NONE };
+        Self { dup: self.dup && version == Version::V3_1, properties, ..self }
+    }
+
+    #[inline]
+    pub(crate) fn decode(
+        reader: &mut Reader<'a>,
+        version: Version,
+        dup: bool,
+    ) -> Result<Self, Fault> {
+        let packet_id = reader.packet_id()?;
+        let properties = if version.is_v5() {
+            Properties::decode(reader, Places::UNSUBSCRIBE)?
+        } else {
+            Properties::NONE
+        };
+        let topic_filters = TopicFilters::decode(reader, version)?;
+        Ok(Self { dup, packet_id, properties, topic_filters })
+    }
+
+    #[inline]
+    pub(crate) fn check(&self, version: Version) -> Result<Lengths, EncodeError> {
+        check_dup(self.dup, version)?;
+        let (properties, _) = self.properties.check(version, Places::UNSUBSCRIBE)?;
+        let properties_len = if version.is_v5() { block_len(properties) } else { 0 };
+        let list = self.topic_filters.check(version)?;
+        let remaining = list.saturating_add(properties_len).saturating_add(2);
+        Ok(Lengths { remaining, properties })
+    }
+
+    #[inline]
+    pub(crate) fn write(&self, version: Version, lengths: &Lengths, out: &mut impl BufMut) {
+        out.put_u16(self.packet_id.get());
+        if version.is_v5() {
+            self.properties.write(lengths.properties, out);
+        }
+        self.topic_filters.write(out);
+    }
+}
+
+/// The Topic Filters of an UNSUBSCRIBE, in their order: a list to send, or a block that was
+/// received.
+///
+/// Lists are equal if their filters are, in whichever form.
+#[derive(Clone, Copy)]
+pub enum TopicFilters<'a> {
+    /// To send.
+    List(&'a [&'a str]),
+    /// Received.
+    Block(TopicFilterBlock<'a>),
+}
+
+/// Topic Filters as they were received; only decoding makes them.
+#[derive(Clone, Copy)]
+pub struct TopicFilterBlock<'a> {
+    bytes: &'a [u8],
+    /// For which they were checked.
+    version: Version,
+}
+
+impl<'a> TopicFilters<'a> {
+    /// The filters in their order.
+    pub fn iter(&self) -> TopicFiltersIter<'a> {
+        TopicFiltersIter(match self {
+            Self::List(list) => Iter::List(list.iter()),
+            Self::Block(block) => Iter::Block(Reader::new(block.bytes)),
+        })
+    }
+
+    fn decode(reader: &mut Reader<'a>, version: Version) -> Result<Self, Fault> {
+        if reader.is_empty() {
+            return Err(reader.fault(Cause::NoTopicFilter));
+        }
+        let mut rest = *reader;
+        while !rest.is_empty() {
+            rest.checked_topic_filter(version)?;
+        }
+        Ok(Self::Block(TopicFilterBlock { bytes: reader.take_rest(), version }))
+    }
+
+    /// Checks all filters, and says how many bytes they take.
+    fn check(&self, version: Version) -> Result<usize, EncodeError> {
+        if let Self::Block(block) = self
+            && block.version == version
+        {
+            return Ok(block.bytes.len());
+        }
+        let mut len: usize = 0;
+        for filter in self {
+            len = len.saturating_add(wire::checked_binary_len(filter.as_bytes())?);
+            topic::check_filter(filter, version).map_err(Cause::of_topic_filter)?;
+        }
+        if len == 0 { Err(Cause::NoTopicFilter.into()) } else { Ok(len) }
+    }
+
+    fn write(&self, out: &mut impl BufMut) {
+        match self {
+            Self::List(list) => {
+                list.iter().for_each(|filter| wire::put_binary(filter.as_bytes(), out));
+            }
+            Self::Block(block) => out.put_slice(block.bytes),
+        }
+    }
+}
+
+list_traits!(TopicFilters<'a>, &'a str, TopicFiltersIter<'a>);
+
+impl fmt::Debug for TopicFilterBlock<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&TopicFilters::Block(*self), f)
+    }
+}
+
+/// The Topic Filters of an UNSUBSCRIBE, one after another: made by [`TopicFilters::iter`].
+#[derive(Debug, Clone)]
+pub struct TopicFiltersIter<'a>(Iter<'a>);
+
+#[derive(Debug, Clone)]
+enum Iter<'a> {
+    List(slice::Iter<'a, &'a str>),
+    Block(Reader<'a>),
+}
+
+impl<'a> Iterator for TopicFiltersIter<'a> {
+    type Item = &'a str;
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a str> {
+        match &mut self.0 {
+            Iter::List(list) => list.next().copied(),
+            Iter::Block(reader) => reader.string_again(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::Packet;
+    use crate::packet_type::Sender;
+    use crate::topic::FilterError;
+    use alloc::vec::Vec;
+
+    fn encode(unsubscribe: Unsubscribe<'_>, version: Version) -> Result<Vec<u8>, EncodeError> {
+        let mut out = Vec::new();
+        Packet::from(unsubscribe).encode(version, &mut out).map(|()| out)
+    }
+
+    #[test]
+    fn filters_keep_their_order() {
+        let unsubscribe = Unsubscribe::new(PacketId::MIN, &["b/#", "a"]);
+        let bytes = encode(unsubscribe, Version::V5).unwrap();
+        assert_eq!(bytes, b"\xa2\x0b\x00\x01\x00\x00\x03b/#\x00\x01a");
+        let packet = Packet::decode(&bytes, Version::V5, Sender::Client).unwrap();
+        assert_eq!(packet, Packet::from(unsubscribe));
+    }
+
+    #[test]
+    fn a_filter_that_5_refuses_is_checked_again_when_bridged() {
+        // v5 [MQTT-4.8.2-2]: `$share/g` is an ordinary filter before 5.0.
+        let bytes = encode(Unsubscribe::new(PacketId::MIN, &["$share/g"]), Version::V3_1_1);
+        let bytes = bytes.unwrap();
+        let packet = Packet::decode(&bytes, Version::V3_1_1, Sender::Client).unwrap();
+        let Packet::Unsubscribe(unsubscribe) = packet else { panic!("{packet}") };
+        let cause = Cause::InvalidTopicFilter(FilterError::SharedFilter);
+        assert_eq!(encode(unsubscribe, Version::V5), Err(cause.into()));
+    }
+
+    #[test]
+    fn there_is_a_filter() {
+        // v5 [MQTT-3.10.3-2], v3.1.1 [MQTT-3.10.3-2]
+        for version in Version::ALL {
+            let none = Unsubscribe::new(PacketId::MIN, &[]);
+            assert_eq!(encode(none, version), Err(Cause::NoTopicFilter.into()));
+        }
+    }
+}

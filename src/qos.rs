@@ -1,0 +1,61 @@
+//! Quality of Service levels, MQTT 5.0 §4.3.
+
+use core::fmt;
+
+/// How often a message may arrive: the Quality of Service.
+///
+/// Ordered: the lower of two is `min`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum QoS {
+    /// QoS 0: once or not at all; not acknowledged.
+    #[default]
+    AtMostOnce = 0,
+    /// QoS 1: once or more; acknowledged with PUBACK.
+    AtLeastOnce = 1,
+    /// QoS 2: exactly once; acknowledged with PUBREC, PUBREL and PUBCOMP.
+    ExactlyOnce = 2,
+}
+
+impl QoS {
+    /// The level with this number, or `None` above 2.
+    #[inline]
+    pub const fn new(level: u8) -> Option<Self> {
+        match level {
+            0 => Some(Self::AtMostOnce),
+            1 => Some(Self::AtLeastOnce),
+            2 => Some(Self::ExactlyOnce),
+            _ => None,
+        }
+    }
+
+    /// The number of the level, 0 to 2.
+    #[inline]
+    pub const fn get(self) -> u8 {
+        match self {
+            Self::AtMostOnce => 0,
+            Self::AtLeastOnce => 1,
+            Self::ExactlyOnce => 2,
+        }
+    }
+}
+
+impl fmt::Display for QoS {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.get(), f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn has_the_levels_0_to_2_and_no_other() {
+        for level in 0..=2 {
+            assert_eq!(QoS::new(level).map(QoS::get), Some(level));
+        }
+        assert_eq!(QoS::new(3), None);
+        assert_eq!(QoS::new(255), None);
+    }
+}
