@@ -103,11 +103,13 @@ impl Decoder {
         let Some(body) = bytes.get(header.len()..len) else {
             return self.check_header(header).map(|()| None);
         };
-        let packet = match self.version {
-            Some(version) => Packet::decode_body(header, body, version, self.sender)?,
-            None => self.decode_first(header, body)?,
-        };
-        Ok(Some((packet, len)))
+        match self.version {
+            Some(version) => {
+                let wrap = |packet| Some((packet, len));
+                Packet::decode_body(header, body, version, self.sender, wrap)
+            }
+            None => self.decode_first(header, body).map(|packet| Some((packet, len))),
+        }
     }
 
     #[cold]

@@ -90,10 +90,10 @@ pub enum Cause {
     #[error("No Local on a shared subscription")]
     NoLocalOnSharedSubscription,
     /// Reserved bits are set in Subscription Options or in a Requested QoS.
-    /// v5 [MQTT-3.8.3-5], v3.1.1 [MQTT-3-8.3-4]
+    /// v5 [MQTT-3.8.3-5], v3.1.1 [MQTT-3.8.3-4]
     #[error("reserved bits in subscription options {0:#010b}")]
     ReservedSubscriptionOptions(u8),
-    /// The QoS asked for by a subscription is 3. v5 3.8.3.1, v3.1.1 [MQTT-3-8.3-4]
+    /// The QoS asked for by a subscription is 3. v5 3.8.3.1, v3.1.1 [MQTT-3.8.3-4]
     #[error("QoS 3 in subscription options")]
     InvalidSubscriptionQoS,
     /// Retain Handling is 3. v5 3.8.3.1

@@ -144,21 +144,24 @@ fn check_shared(shared: &[u8]) -> Result<(), FilterError> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn check_wildcards(filter: &[u8]) -> Result<(), FilterError> {
-    let mut before = b'/';
-    let mut rest = filter;
-    while let Some((byte, after)) = rest.split_first() {
-        if *byte == b'#' && (before != b'/' || !after.is_empty()) {
-            return Err(FilterError::MultiLevelWildcard);
-        }
-        if *byte == b'+' && (before != b'/' || !matches!(after, [] | [b'/', ..])) {
-            return Err(FilterError::SingleLevelWildcard);
-        }
-        before = *byte;
-        rest = after;
+    if scan::has_misplaced_wildcard(filter) {
+        return Err(wildcard_error(filter));
     }
     Ok(())
+}
+
+/// The first thing that is wrong with the wildcards of a filter that has some wrong.
+#[cold]
+fn wildcard_error(filter: &[u8]) -> FilterError {
+    let wrong = filter
+        .split(|byte| *byte == b'/')
+        .find(|level| level.len() > 1 && level.iter().any(|byte| matches!(byte, b'+' | b'#')));
+    match wrong.and_then(|level| level.iter().find(|byte| matches!(byte, b'+' | b'#'))) {
+        Some(b'+') => FilterError::SingleLevelWildcard,
+        _ => FilterError::MultiLevelWildcard,
+    }
 }
 
 /// A string that was found to be a Topic Name: 1 to 65,535 bytes, no U+0000, no wildcard.

@@ -3,6 +3,8 @@
 use bytes::BufMut;
 
 use crate::error::{EncodeError, Fault, Feature};
+use crate::packet::encode::Body;
+use crate::packet::header::DUP;
 use crate::packet::tail::{self, Tail};
 use crate::packet_id::PacketId;
 use crate::packet_type::{PacketType, Places, Sender};
@@ -71,16 +73,33 @@ macro_rules! acks {
                     };
                     Ok(Self { $($dup: _dup,)? packet_id, reason_code, properties })
                 }
+            }
+
+            impl<'a> Body<'a> for $ack<'a> {
+                type Plan = Tail;
 
                 #[inline(always)]
-                pub(crate) fn check(&self, version: Version) -> Result<Tail, EncodeError> {
+                fn check(&self, version: Version) -> Result<Tail, EncodeError> {
                     $(check_dup(self.$dup, version)?;)?
                     let place = Places::both(PacketType::$ack);
                     Tail::check(self.reason_code, &self.properties, version, place)
                 }
 
                 #[inline(always)]
-                pub(crate) fn write(&self, tail: &Tail, out: &mut impl BufMut) {
+                fn remaining_length(&self, tail: &Tail) -> usize {
+                    // The Packet Identifier takes two bytes.
+                    tail.len().saturating_add(2)
+                }
+
+                #[inline(always)]
+                fn first_byte(&self) -> u8 {
+                    (PacketType::$ack as u8) << 4
+                        | PacketType::$ack.reserved_flags()
+                        $(| dup_flag(self.$dup))?
+                }
+
+                #[inline(always)]
+                fn write(&self, _: Version, tail: &Tail, out: &mut impl BufMut) {
                     out.put_u16(self.packet_id.get());
                     tail.write(self.reason_code, &self.properties, out);
                 }
@@ -98,6 +117,12 @@ acks! {
     PubRel dup dup;
     /// Publish complete: the answer to a PUBREL, and the end of a QoS 2 exchange. §3.7
     PubComp;
+}
+
+/// The DUP flag of 3.1 in the fixed header.
+#[inline(always)]
+pub(crate) const fn dup_flag(dup: bool) -> u8 {
+    if dup { DUP } else { 0 }
 }
 
 /// Only 3.1 has a DUP flag outside of PUBLISH.

@@ -3,6 +3,7 @@
 use bytes::BufMut;
 
 use crate::error::{Cause, EncodeError, Fault, Feature};
+use crate::packet::encode::Body;
 use crate::packet::tail::{self, Tail};
 use crate::packet_type::{PacketType, Places, Sender};
 use crate::properties::{Form, Properties};
@@ -47,9 +48,13 @@ impl<'a> Auth<'a> {
         }
         Ok(())
     }
+}
 
-    #[inline]
-    pub(crate) fn check(&self, version: Version) -> Result<Tail, EncodeError> {
+impl<'a> Body<'a> for Auth<'a> {
+    type Plan = Tail;
+
+    #[inline(always)]
+    fn check(&self, version: Version) -> Result<Tail, EncodeError> {
         if !version.is_v5() {
             let feature = Feature::Packet(PacketType::Auth);
             return Err(EncodeError::NotInVersion(version, feature));
@@ -58,9 +63,19 @@ impl<'a> Auth<'a> {
         Tail::check(self.reason_code, &self.properties, version, Places::AUTH)
     }
 
-    #[inline]
-    pub(crate) fn write(&self, tail: &Tail, out: &mut impl BufMut) {
-        tail.write(self.reason_code, &self.properties, out);
+    #[inline(always)]
+    fn remaining_length(&self, plan: &Tail) -> usize {
+        plan.len()
+    }
+
+    #[inline(always)]
+    fn first_byte(&self) -> u8 {
+        0xf0
+    }
+
+    #[inline(always)]
+    fn write(&self, _: Version, plan: &Tail, out: &mut impl BufMut) {
+        plan.write(self.reason_code, &self.properties, out);
     }
 }
 

@@ -3,6 +3,7 @@
 use bytes::BufMut;
 
 use crate::error::{Cause, EncodeError, Fault, Feature};
+use crate::packet::encode::Body;
 use crate::packet::tail::{self, block_len};
 use crate::packet_type::Places;
 use crate::properties::Properties;
@@ -23,9 +24,9 @@ pub struct ConnAck<'a> {
     pub properties: Properties<'a>,
 }
 
-/// What [`ConnAck::check`] found for [`ConnAck::write`].
+/// What checking a CONNACK found out for writing it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Lengths {
+pub(crate) struct Plan {
     pub(crate) remaining: usize,
     properties: u32,
     code: u8,
@@ -78,9 +79,13 @@ impl<'a> ConnAck<'a> {
         reader.finish()?;
         Ok(Self { session_present, reason_code, properties })
     }
+}
 
-    #[inline]
-    pub(crate) fn check(&self, version: Version) -> Result<Lengths, EncodeError> {
+impl<'a> Body<'a> for ConnAck<'a> {
+    type Plan = Plan;
+
+    #[inline(always)]
+    fn check(&self, version: Version) -> Result<Plan, EncodeError> {
         if self.session_present && version == Version::V3_1 {
             return Err(EncodeError::NotInVersion(version, Feature::SessionPresent));
         }
@@ -94,20 +99,30 @@ impl<'a> ConnAck<'a> {
                 .reason_code
                 .return_code()
                 .ok_or(EncodeError::NotInVersion(version, feature))?;
-            return Ok(Lengths { remaining: 2, properties, code });
+            return Ok(Plan { remaining: 2, properties, code });
         }
         let code = self.reason_code.get();
         if self.reason_code.places().and(Places::CONNACK).is_none() {
             return Err(Cause::InvalidReasonCode(code).into());
         }
-        Ok(Lengths { remaining: block_len(properties).saturating_add(2), properties, code })
+        Ok(Plan { remaining: block_len(properties).saturating_add(2), properties, code })
     }
 
-    #[inline]
-    pub(crate) fn write(&self, version: Version, lengths: &Lengths, out: &mut impl BufMut) {
-        out.put_slice(&[u8::from(self.session_present), lengths.code]);
+    #[inline(always)]
+    fn remaining_length(&self, plan: &Plan) -> usize {
+        plan.remaining
+    }
+
+    #[inline(always)]
+    fn first_byte(&self) -> u8 {
+        0x20
+    }
+
+    #[inline(always)]
+    fn write(&self, version: Version, plan: &Plan, out: &mut impl BufMut) {
+        out.put_slice(&[u8::from(self.session_present), plan.code]);
         if version.is_v5() {
-            self.properties.write(lengths.properties, out);
+            self.properties.write(plan.properties, out);
         }
     }
 }

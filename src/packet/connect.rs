@@ -5,6 +5,7 @@ use core::fmt;
 use bytes::BufMut;
 
 use crate::error::{Cause, EncodeError, Fault, Feature};
+use crate::packet::encode::Body;
 use crate::packet::tail::block_len;
 use crate::packet_type::Places;
 use crate::properties::Properties;
@@ -68,9 +69,9 @@ pub struct Will<'a> {
     pub payload: &'a [u8],
 }
 
-/// What [`Connect::check`] found for [`Connect::write`].
+/// What checking a CONNECT found out for writing it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Lengths {
+pub(crate) struct Plan {
     pub(crate) remaining: usize,
     properties: u32,
     will_properties: u32,
@@ -157,8 +158,23 @@ impl<'a> Connect<'a> {
         })
     }
 
-    #[inline]
-    pub(crate) fn check(&self, version: Version) -> Result<Lengths, EncodeError> {
+    fn flags(&self) -> u8 {
+        let set = |condition: bool, flag: u8| if condition { flag } else { 0 };
+        let will = self.will.as_ref().map_or(0, |will| {
+            flag::WILL | will.qos.get() << 3 | set(will.retain, flag::WILL_RETAIN)
+        });
+        set(self.clean_start, flag::CLEAN_START)
+            | will
+            | set(self.password.is_some(), flag::PASSWORD)
+            | set(self.user_name.is_some(), flag::USER_NAME)
+    }
+}
+
+impl<'a> Body<'a> for Connect<'a> {
+    type Plan = Plan;
+
+    #[inline(always)]
+    fn check(&self, version: Version) -> Result<Plan, EncodeError> {
         if self.version != version {
             return Err(EncodeError::VersionMismatch { connect: self.version, version });
         }
@@ -188,21 +204,31 @@ impl<'a> Connect<'a> {
             add(wire::checked_binary_len(password)?);
         }
         add(if version.is_v5() { block_len(properties) } else { 0 });
-        Ok(Lengths { remaining, properties, will_properties })
+        Ok(Plan { remaining, properties, will_properties })
     }
 
-    #[inline]
-    pub(crate) fn write(&self, lengths: &Lengths, out: &mut impl BufMut) {
+    #[inline(always)]
+    fn remaining_length(&self, plan: &Plan) -> usize {
+        plan.remaining
+    }
+
+    #[inline(always)]
+    fn first_byte(&self) -> u8 {
+        0x10
+    }
+
+    #[inline(always)]
+    fn write(&self, _: Version, plan: &Plan, out: &mut impl BufMut) {
         wire::put_binary(self.version.protocol_name().as_bytes(), out);
         let [high, low] = self.keep_alive.to_be_bytes();
         out.put_slice(&[self.version.protocol_level(), self.flags(), high, low]);
         if self.version.is_v5() {
-            self.properties.write(lengths.properties, out);
+            self.properties.write(plan.properties, out);
         }
         wire::put_binary(self.client_id.as_bytes(), out);
         if let Some(will) = &self.will {
             if self.version.is_v5() {
-                will.properties.write(lengths.will_properties, out);
+                will.properties.write(plan.will_properties, out);
             }
             wire::put_binary(will.topic.as_bytes(), out);
             wire::put_binary(will.payload, out);
@@ -213,17 +239,6 @@ impl<'a> Connect<'a> {
         if let Some(password) = self.password {
             wire::put_binary(password, out);
         }
-    }
-
-    fn flags(&self) -> u8 {
-        let set = |condition: bool, flag: u8| if condition { flag } else { 0 };
-        let will = self.will.as_ref().map_or(0, |will| {
-            flag::WILL | will.qos.get() << 3 | set(will.retain, flag::WILL_RETAIN)
-        });
-        set(self.clean_start, flag::CLEAN_START)
-            | will
-            | set(self.password.is_some(), flag::PASSWORD)
-            | set(self.user_name.is_some(), flag::USER_NAME)
     }
 }
 

@@ -3,6 +3,7 @@
 use bytes::BufMut;
 
 use crate::error::{EncodeError, Fault, Feature};
+use crate::packet::encode::Body;
 use crate::packet::tail::{self, Tail};
 use crate::packet_type::{PacketType, Places, Sender};
 use crate::properties::Properties;
@@ -49,15 +50,29 @@ impl<'a> Disconnect<'a> {
         let (reason_code, properties) = tail::decode(reader, place)?;
         Ok(Self { reason_code, properties })
     }
+}
 
-    #[inline]
-    pub(crate) fn check(&self, version: Version) -> Result<Tail, EncodeError> {
+impl<'a> Body<'a> for Disconnect<'a> {
+    type Plan = Tail;
+
+    #[inline(always)]
+    fn check(&self, version: Version) -> Result<Tail, EncodeError> {
         Tail::check(self.reason_code, &self.properties, version, Places::DISCONNECT)
     }
 
-    #[inline]
-    pub(crate) fn write(&self, tail: &Tail, out: &mut impl BufMut) {
-        tail.write(self.reason_code, &self.properties, out);
+    #[inline(always)]
+    fn remaining_length(&self, plan: &Tail) -> usize {
+        plan.len()
+    }
+
+    #[inline(always)]
+    fn first_byte(&self) -> u8 {
+        0xe0
+    }
+
+    #[inline(always)]
+    fn write(&self, _: Version, plan: &Tail, out: &mut impl BufMut) {
+        plan.write(self.reason_code, &self.properties, out);
     }
 }
 

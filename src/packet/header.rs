@@ -97,10 +97,12 @@ impl FixedHeader {
         version: Version,
         sender: Sender,
     ) -> Result<PacketType, DecodeError> {
-        let packet_type = self.checked_type(version)?;
-        if !packet_type.is_sent_by(sender, version) {
-            return Err(self.error(Cause::PacketFromWrongSender(sender), 0));
-        }
+        let packet_type = if self.first >> 4 == PacketType::Publish as u8 {
+            self.check_publish_flags().map_err(|cause| self.error(cause, 0))?;
+            PacketType::Publish
+        } else {
+            self.check_other(version, sender)?
+        };
         if version.is_v5() && !self.remaining_length.is_minimal() {
             return Err(self.error(Cause::VariableByteIntegerNotMinimal, 1));
         }
@@ -108,35 +110,34 @@ impl FixedHeader {
     }
 
     #[inline(always)]
-    fn checked_type(&self, version: Version) -> Result<PacketType, DecodeError> {
-        let number = self.first >> 4;
-        let Some(packet_type) = PacketType::new(number).filter(|found| found.is_in(version)) else {
-            let packet_type = None;
-            return Err(DecodeError {
-                packet_type,
-                ..self.error(Cause::ReservedPacketType(number), 0)
-            });
-        };
-        self.check_flags(packet_type, version).map_err(|cause| self.error(cause, 0))?;
-        Ok(packet_type)
+    fn check_publish_flags(&self) -> Result<(), Cause> {
+        match self.first & (DUP | QOS) {
+            flags if flags & QOS == QOS => Err(Cause::InvalidQoS),
+            DUP => Err(Cause::DupAtQoS0),
+            _ => Ok(()),
+        }
     }
 
+    /// What [`check`](Self::check) does for all packets but PUBLISH, which both ends send.
     #[inline(always)]
-    fn check_flags(&self, packet_type: PacketType, version: Version) -> Result<(), Cause> {
-        let flags = self.flags();
-        if packet_type == PacketType::Publish {
-            return match flags >> 1 & 0b11 {
-                3 => Err(Cause::InvalidQoS),
-                0 if flags & DUP != 0 => Err(Cause::DupAtQoS0),
-                _ => Ok(()),
-            };
-        }
-        let mut allowed = packet_type.reserved_flags();
+    fn check_other(&self, version: Version, sender: Sender) -> Result<PacketType, DecodeError> {
+        let number = self.first >> 4;
+        let Some(packet_type) = PacketType::new(number).filter(|found| found.is_in(version)) else {
+            let error = self.error(Cause::ReservedPacketType(number), 0);
+            return Err(DecodeError { packet_type: None, ..error });
+        };
+        let mut expected = packet_type.reserved_flags();
         // 3.1 keeps DUP where it has a QoS 1 for these flags.
-        if version == Version::V3_1 && allowed != 0 {
-            allowed |= flags & DUP;
+        if version == Version::V3_1 && expected != 0 {
+            expected |= self.first & DUP;
         }
-        if flags == allowed { Ok(()) } else { Err(Cause::ReservedHeaderFlags(flags)) }
+        if self.flags() != expected {
+            return Err(self.error(Cause::ReservedHeaderFlags(self.flags()), 0));
+        }
+        if !packet_type.is_sent_by(sender, version) {
+            return Err(self.error(Cause::PacketFromWrongSender(sender), 0));
+        }
+        Ok(packet_type)
     }
 
     /// The DUP flag of PUBLISH, and in 3.1 of PUBREL, SUBSCRIBE and UNSUBSCRIBE.
@@ -148,7 +149,7 @@ impl FixedHeader {
     /// The QoS of a PUBLISH whose flags were checked.
     #[inline(always)]
     pub(crate) const fn qos(&self) -> QoS {
-        match self.first >> 1 & 0b11 {
+        match (self.first & QOS) >> 1 {
             0 => QoS::AtMostOnce,
             1 => QoS::AtLeastOnce,
             _ => QoS::ExactlyOnce,
@@ -161,8 +162,7 @@ impl FixedHeader {
         self.first & RETAIN != 0
     }
 
-    /// The first bytes of a body of which more follows are not needed to refuse a packet that
-    /// does not open a connection. v5 [MQTT-3.1.0-1], v3.1.1 [MQTT-3.1.0-1]
+    /// Refuses a packet that does not open a connection. v5 [MQTT-3.1.0-1], v3.1.1 [MQTT-3.1.0-1]
     pub(crate) fn check_connect(&self) -> Result<(), DecodeError> {
         if self.first >> 4 != PacketType::Connect as u8 {
             return Err(self.error(Cause::ConnectExpected, 0));
@@ -184,6 +184,7 @@ impl FixedHeader {
 
 /// Flags of PUBLISH, §3.3.1.
 pub(crate) const DUP: u8 = 0b1000;
+const QOS: u8 = 0b0110;
 pub(crate) const RETAIN: u8 = 0b0001;
 
 #[cfg(test)]
@@ -192,7 +193,11 @@ mod tests {
 
     fn check(first: u8, version: Version) -> Result<PacketType, Cause> {
         let header = FixedHeader::decode(&[first, 0]).unwrap().unwrap();
-        header.checked_type(version).map_err(|error| error.cause)
+        let sender = match first >> 4 {
+            2 | 9 | 11 | 13 => Sender::Server,
+            _ => Sender::Client,
+        };
+        header.check(version, sender).map_err(|error| error.cause)
     }
 
     /// v5 [MQTT-2.1.3-1], v3.1.1 [MQTT-2.2.2-1] [MQTT-2.2.2-2]: all first bytes.

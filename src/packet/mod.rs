@@ -6,6 +6,7 @@ mod connack;
 mod connect;
 mod disconnect;
 mod display;
+mod encode;
 mod header;
 mod publish;
 mod suback;
@@ -13,13 +14,12 @@ mod subscribe;
 mod tail;
 mod unsubscribe;
 
-use bytes::BufMut;
-
 pub use self::ack::{PubAck, PubComp, PubRec, PubRel};
 pub use self::auth::Auth;
 pub use self::connack::ConnAck;
 pub use self::connect::{Connect, Will};
 pub use self::disconnect::Disconnect;
+pub use self::encode::Checked;
 pub use self::header::FixedHeader;
 pub use self::publish::Publish;
 pub use self::suback::{ReasonCodeBlock, ReasonCodes, ReasonCodesIter, SubAck, UnsubAck};
@@ -28,10 +28,8 @@ pub use self::subscribe::{
 };
 pub use self::unsubscribe::{TopicFilterBlock, TopicFilters, TopicFiltersIter, Unsubscribe};
 
-use self::tail::Tail;
 use crate::error::{Cause, DecodeError, EncodeError, Fault, Feature};
 use crate::packet_type::{PacketType, Sender};
-use crate::varint;
 use crate::version::Version;
 use crate::wire::Reader;
 
@@ -125,126 +123,65 @@ impl<'a> Packet<'a> {
     #[inline]
     pub fn decode(frame: &'a [u8], version: Version, sender: Sender) -> Result<Self, DecodeError> {
         let (header, body) = split(frame)?;
-        Self::decode_body(header, body, version, sender)
+        Self::decode_body(header, body, version, sender, |packet| packet)
     }
 
-    /// Decodes a packet behind its fixed header, which has told how long it is.
+    /// Decodes a packet behind its fixed header, which has told how long it is, and wraps it in
+    /// what the caller returns.
+    ///
+    /// The wrapping is done where each packet is made, so that none is moved on its way out.
     #[inline(always)]
-    pub(crate) fn decode_body(
+    pub(crate) fn decode_body<T>(
         header: FixedHeader,
         body: &'a [u8],
         version: Version,
         sender: Sender,
-    ) -> Result<Self, DecodeError> {
+        wrap: impl Fn(Self) -> T,
+    ) -> Result<T, DecodeError> {
         let packet_type = header.check(version, sender)?;
-        let mut reader = Reader::new(body);
-        let decoded = if packet_type == PacketType::Publish {
-            Publish::decode(header, &mut reader, version, sender).map(Self::Publish)
-        } else {
-            Self::decode_other(packet_type, header.dup(), &mut reader, version, sender)
-        };
-        decoded.map_err(|fault| located(header, fault))
-    }
-
-    #[inline(always)]
-    fn decode_other(
-        packet_type: PacketType,
-        dup: bool,
-        reader: &mut Reader<'a>,
-        version: Version,
-        sender: Sender,
-    ) -> Result<Self, Fault> {
-        Ok(match packet_type {
-            PacketType::Connect => Self::Connect(Connect::decode(reader, Some(version))?),
-            PacketType::ConnAck => Self::ConnAck(ConnAck::decode(reader, version)?),
-            PacketType::PubAck => Self::PubAck(PubAck::decode(reader, version, sender, dup)?),
-            PacketType::PubRec => Self::PubRec(PubRec::decode(reader, version, sender, dup)?),
-            PacketType::PubRel => Self::PubRel(PubRel::decode(reader, version, sender, dup)?),
-            PacketType::PubComp => Self::PubComp(PubComp::decode(reader, version, sender, dup)?),
-            PacketType::Subscribe => Self::Subscribe(Subscribe::decode(reader, version, dup)?),
-            PacketType::SubAck => Self::SubAck(SubAck::decode(reader, version)?),
-            PacketType::Unsubscribe => {
-                Self::Unsubscribe(Unsubscribe::decode(reader, version, dup)?)
-            }
-            PacketType::UnsubAck => Self::UnsubAck(UnsubAck::decode(reader, version)?),
-            PacketType::PingReq => {
-                reader.finish()?;
-                Self::PingReq
-            }
-            PacketType::PingResp => {
-                reader.finish()?;
-                Self::PingResp
-            }
-            PacketType::Disconnect => {
-                Self::Disconnect(Disconnect::decode(reader, version, sender)?)
-            }
-            PacketType::Auth => Self::Auth(Auth::decode(reader, sender)?),
-            // A PUBLISH needs its header; `decode_body` sees to it.
-            PacketType::Publish => return Err(reader.fault(Cause::ReservedPacketType(3))),
-        })
-    }
-
-    /// Checks all that encoding for `version` checks, once for as many times as the packet is
-    /// then encoded.
-    ///
-    /// # Errors
-    ///
-    /// As [`encode`](Self::encode), but for the room in the buffer.
-    #[inline]
-    pub fn check(&self, version: Version) -> Result<Checked<'_, 'a>, EncodeError> {
-        let (body, remaining) = Body::check(self, version)?;
-        match u32::try_from(remaining) {
-            Ok(remaining) if remaining <= varint::MAX => Ok(Checked { body, version, remaining }),
-            _ => Err(EncodeError::PacketTooLong),
+        let reader = &mut Reader::new(body);
+        let dup = header.dup();
+        macro_rules! decoded {
+            ($packet:ident, $result:expr) => {
+                match $result {
+                    Ok(packet) => Ok(wrap(Self::$packet(packet))),
+                    Err(fault) => Err(located(header, fault)),
+                }
+            };
         }
-    }
-
-    /// Appends the packet in the form of `version`.
-    ///
-    /// Everything is checked before the first byte is written: the rules that decoding checks,
-    /// what the version can carry, and the room in the buffer.
-    ///
-    /// # Errors
-    ///
-    /// Says why the packet cannot be encoded; `out` is as it was.
-    #[inline]
-    pub fn encode(&self, version: Version, out: &mut impl BufMut) -> Result<(), EncodeError> {
-        self.check(version)?.encode(out)
-    }
-
-    /// How many bytes [`encode`](Self::encode) appends.
-    ///
-    /// # Errors
-    ///
-    /// As [`encode`](Self::encode), but for the room in the buffer.
-    #[inline]
-    pub fn encoded_len(&self, version: Version) -> Result<usize, EncodeError> {
-        Ok(self.check(version)?.encoded_len())
-    }
-
-    /// Appends all of the packet but the payload of a PUBLISH, and hands that back: it goes on
-    /// the wire behind `head`, without being copied. Other packets have no payload to hand back.
-    ///
-    /// # Errors
-    ///
-    /// As [`encode`](Self::encode); `head` is as it was.
-    ///
-    /// ```
-    /// use sansio_mqtt::{Packet, Publish, Version};
-    ///
-    /// let packet = Packet::from(Publish { topic: "a", payload: b"large", ..Default::default() });
-    /// let mut head = Vec::new();
-    /// let payload = packet.encode_split(Version::V3_1_1, &mut head)?;
-    /// assert_eq!((head.as_slice(), payload), (&b"\x30\x08\x00\x01a"[..], &b"large"[..]));
-    /// # Ok::<(), sansio_mqtt::EncodeError>(())
-    /// ```
-    #[inline]
-    pub fn encode_split(
-        &self,
-        version: Version,
-        head: &mut impl BufMut,
-    ) -> Result<&'a [u8], EncodeError> {
-        self.check(version)?.encode_split(head)
+        match packet_type {
+            PacketType::Publish => {
+                decoded!(Publish, Publish::decode(header, reader, version, sender))
+            }
+            PacketType::PubAck => decoded!(PubAck, PubAck::decode(reader, version, sender, dup)),
+            PacketType::PubRec => decoded!(PubRec, PubRec::decode(reader, version, sender, dup)),
+            PacketType::PubRel => decoded!(PubRel, PubRel::decode(reader, version, sender, dup)),
+            PacketType::PubComp => {
+                decoded!(PubComp, PubComp::decode(reader, version, sender, dup))
+            }
+            PacketType::Connect => decoded!(Connect, Connect::decode(reader, Some(version))),
+            PacketType::ConnAck => decoded!(ConnAck, ConnAck::decode(reader, version)),
+            PacketType::Subscribe => {
+                decoded!(Subscribe, Subscribe::decode(reader, version, dup))
+            }
+            PacketType::SubAck => decoded!(SubAck, SubAck::decode(reader, version)),
+            PacketType::Unsubscribe => {
+                decoded!(Unsubscribe, Unsubscribe::decode(reader, version, dup))
+            }
+            PacketType::UnsubAck => decoded!(UnsubAck, UnsubAck::decode(reader, version)),
+            PacketType::Disconnect => {
+                decoded!(Disconnect, Disconnect::decode(reader, version, sender))
+            }
+            PacketType::Auth => decoded!(Auth, Auth::decode(reader, sender)),
+            PacketType::PingReq => match reader.finish() {
+                Ok(()) => Ok(wrap(Self::PingReq)),
+                Err(fault) => Err(located(header, fault)),
+            },
+            PacketType::PingResp => match reader.finish() {
+                Ok(()) => Ok(wrap(Self::PingResp)),
+                Err(fault) => Err(located(header, fault)),
+            },
+        }
     }
 
     /// The same packet without what `version` does not have: properties, Reason Codes of
@@ -345,221 +282,6 @@ fn located(header: FixedHeader, fault: Fault) -> DecodeError {
     header.error(fault.cause, header.frame_len().saturating_sub(fault.left))
 }
 
-/// A packet that was found fit for a version, by [`Packet::check`].
-///
-/// Encoding it is copying: what remains to be checked is the room in the buffer.
-///
-/// ```
-/// use sansio_mqtt::{Packet, Publish, Version};
-///
-/// let packet = Packet::from(Publish { topic: "news", payload: b"!", ..Default::default() });
-/// let checked = packet.check(Version::V5)?;
-/// let mut outboxes = vec![Vec::with_capacity(checked.encoded_len()); 3];
-/// for outbox in &mut outboxes {
-///     checked.encode(outbox)?;
-/// }
-/// # Ok::<(), sansio_mqtt::EncodeError>(())
-/// ```
-#[derive(Debug, Clone, Copy)]
-pub struct Checked<'p, 'a> {
-    body: Body<'p, 'a>,
-    version: Version,
-    remaining: u32,
-}
-
-/// A packet and what its check found for writing it.
-#[derive(Debug, Clone, Copy)]
-enum Body<'p, 'a> {
-    Connect(&'p Connect<'a>, connect::Lengths),
-    ConnAck(&'p ConnAck<'a>, connack::Lengths),
-    Publish(&'p Publish<'a>, publish::Lengths),
-    PubAck(&'p PubAck<'a>, Tail),
-    PubRec(&'p PubRec<'a>, Tail),
-    PubRel(&'p PubRel<'a>, Tail),
-    PubComp(&'p PubComp<'a>, Tail),
-    Subscribe(&'p Subscribe<'a>, subscribe::Lengths),
-    SubAck(&'p SubAck<'a>, subscribe::Lengths),
-    Unsubscribe(&'p Unsubscribe<'a>, subscribe::Lengths),
-    UnsubAck(&'p UnsubAck<'a>, subscribe::Lengths),
-    PingReq,
-    PingResp,
-    Disconnect(&'p Disconnect<'a>, Tail),
-    Auth(&'p Auth<'a>, Tail),
-}
-
-impl<'p, 'a> Body<'p, 'a> {
-    /// Also says how long the packet is behind its fixed header.
-    #[inline(always)]
-    fn check(packet: &'p Packet<'a>, version: Version) -> Result<(Self, usize), EncodeError> {
-        /// Bytes of a Packet Identifier.
-        const ID: usize = 2;
-        Ok(match packet {
-            Packet::Publish(packet) => {
-                let lengths = packet.check(version)?;
-                (Self::Publish(packet, lengths), lengths.remaining)
-            }
-            Packet::PubAck(packet) => {
-                let tail = packet.check(version)?;
-                (Self::PubAck(packet, tail), tail.len().saturating_add(ID))
-            }
-            Packet::PubRec(packet) => {
-                let tail = packet.check(version)?;
-                (Self::PubRec(packet, tail), tail.len().saturating_add(ID))
-            }
-            Packet::PubRel(packet) => {
-                let tail = packet.check(version)?;
-                (Self::PubRel(packet, tail), tail.len().saturating_add(ID))
-            }
-            Packet::PubComp(packet) => {
-                let tail = packet.check(version)?;
-                (Self::PubComp(packet, tail), tail.len().saturating_add(ID))
-            }
-            Packet::Connect(packet) => {
-                let lengths = packet.check(version)?;
-                (Self::Connect(packet, lengths), lengths.remaining)
-            }
-            Packet::ConnAck(packet) => {
-                let lengths = packet.check(version)?;
-                (Self::ConnAck(packet, lengths), lengths.remaining)
-            }
-            Packet::Subscribe(packet) => {
-                let lengths = packet.check(version)?;
-                (Self::Subscribe(packet, lengths), lengths.remaining)
-            }
-            Packet::SubAck(packet) => {
-                let lengths = packet.check(version)?;
-                (Self::SubAck(packet, lengths), lengths.remaining)
-            }
-            Packet::Unsubscribe(packet) => {
-                let lengths = packet.check(version)?;
-                (Self::Unsubscribe(packet, lengths), lengths.remaining)
-            }
-            Packet::UnsubAck(packet) => {
-                let lengths = packet.check(version)?;
-                (Self::UnsubAck(packet, lengths), lengths.remaining)
-            }
-            Packet::PingReq => (Self::PingReq, 0),
-            Packet::PingResp => (Self::PingResp, 0),
-            Packet::Disconnect(packet) => {
-                let tail = packet.check(version)?;
-                (Self::Disconnect(packet, tail), tail.len())
-            }
-            Packet::Auth(packet) => {
-                let tail = packet.check(version)?;
-                (Self::Auth(packet, tail), tail.len())
-            }
-        })
-    }
-
-    #[inline(always)]
-    fn first_byte(&self) -> u8 {
-        /// The DUP flag of 3.1.
-        const fn dup(dup: bool) -> u8 {
-            if dup { header::DUP } else { 0 }
-        }
-        match self {
-            Self::Publish(packet, _) => packet.first_byte(),
-            Self::Connect(..) => 0x10,
-            Self::ConnAck(..) => 0x20,
-            Self::PubAck(..) => 0x40,
-            Self::PubRec(..) => 0x50,
-            Self::PubRel(packet, _) => 0x62 | dup(packet.dup),
-            Self::PubComp(..) => 0x70,
-            Self::Subscribe(packet, _) => 0x82 | dup(packet.dup),
-            Self::SubAck(..) => 0x90,
-            Self::Unsubscribe(packet, _) => 0xa2 | dup(packet.dup),
-            Self::UnsubAck(..) => 0xb0,
-            Self::PingReq => 0xc0,
-            Self::PingResp => 0xd0,
-            Self::Disconnect(..) => 0xe0,
-            Self::Auth(..) => 0xf0,
-        }
-    }
-
-    #[inline(always)]
-    fn payload(&self) -> &'a [u8] {
-        match self {
-            Self::Publish(packet, _) => packet.payload,
-            _ => &[],
-        }
-    }
-
-    /// Appends all between the fixed header and the payload.
-    #[inline(always)]
-    fn write_head(&self, version: Version, out: &mut impl BufMut) {
-        match self {
-            Self::Publish(packet, lengths) => packet.write_head(version, lengths, out),
-            Self::PubAck(packet, tail) => packet.write(tail, out),
-            Self::PubRec(packet, tail) => packet.write(tail, out),
-            Self::PubRel(packet, tail) => packet.write(tail, out),
-            Self::PubComp(packet, tail) => packet.write(tail, out),
-            Self::Connect(packet, lengths) => packet.write(lengths, out),
-            Self::ConnAck(packet, lengths) => packet.write(version, lengths, out),
-            Self::Subscribe(packet, lengths) => packet.write(version, lengths, out),
-            Self::SubAck(packet, lengths) => packet.write(version, lengths, out),
-            Self::Unsubscribe(packet, lengths) => packet.write(version, lengths, out),
-            Self::UnsubAck(packet, lengths) => packet.write(version, lengths, out),
-            Self::PingReq | Self::PingResp => {}
-            Self::Disconnect(packet, tail) => packet.write(tail, out),
-            Self::Auth(packet, tail) => packet.write(tail, out),
-        }
-    }
-}
-
-impl<'a> Checked<'_, 'a> {
-    /// How many bytes [`encode`](Self::encode) appends.
-    #[inline]
-    pub const fn encoded_len(&self) -> usize {
-        // Lossless: targets have addresses of 32 bits at least.
-        (self.remaining as usize)
-            .saturating_add(varint::encoded_len(self.remaining))
-            .saturating_add(1)
-    }
-
-    /// Appends the packet.
-    ///
-    /// # Errors
-    ///
-    /// [`EncodeError::BufferTooSmall`]; `out` is as it was.
-    #[inline]
-    pub fn encode(&self, out: &mut impl BufMut) -> Result<(), EncodeError> {
-        check_room(self.encoded_len(), out)?;
-        self.write_head(out);
-        out.put_slice(self.body.payload());
-        Ok(())
-    }
-
-    /// Appends all of the packet but the payload, which it hands back: as
-    /// [`Packet::encode_split`].
-    ///
-    /// # Errors
-    ///
-    /// [`EncodeError::BufferTooSmall`]; `head` is as it was.
-    #[inline]
-    pub fn encode_split(&self, head: &mut impl BufMut) -> Result<&'a [u8], EncodeError> {
-        let payload = self.body.payload();
-        check_room(self.encoded_len().saturating_sub(payload.len()), head)?;
-        self.write_head(head);
-        Ok(payload)
-    }
-
-    #[inline(always)]
-    fn write_head(&self, out: &mut impl BufMut) {
-        out.put_u8(self.body.first_byte());
-        varint::encode(self.remaining, out);
-        self.body.write_head(self.version, out);
-    }
-}
-
-#[inline(always)]
-fn check_room(needed: usize, out: &impl BufMut) -> Result<(), EncodeError> {
-    let available = out.remaining_mut();
-    if needed > available {
-        return Err(EncodeError::BufferTooSmall { needed, available });
-    }
-    Ok(())
-}
-
 macro_rules! from_each {
     ($($packet:ident),+) => {
         $(
@@ -594,6 +316,7 @@ mod tests {
     use super::*;
     use crate::packet_id::PacketId;
     use crate::qos::QoS;
+    use crate::varint;
     use alloc::vec::Vec;
 
     #[test]

@@ -3,6 +3,7 @@
 use bytes::BufMut;
 
 use crate::error::{Cause, EncodeError, Fault, Feature};
+use crate::packet::encode::Body;
 use crate::packet::header::{DUP, FixedHeader, RETAIN};
 use crate::packet::tail::block_len;
 use crate::packet_id::PacketId;
@@ -44,9 +45,9 @@ pub struct Publish<'a> {
     pub payload: &'a [u8],
 }
 
-/// What [`Publish::check`] found for [`Publish::write_head`].
+/// What checking a PUBLISH found out for writing it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Lengths {
+pub(crate) struct Plan {
     pub(crate) remaining: usize,
     properties: u32,
 }
@@ -98,8 +99,21 @@ impl<'a> Publish<'a> {
         })
     }
 
+    /// v5 3.3.2.1: a Topic Alias may stand for the name.
+    #[cold]
+    fn check_empty_topic(&self, version: Version) -> Result<(), EncodeError> {
+        if version.is_v5() && self.properties.contains(PropertyId::TopicAlias) {
+            return Ok(());
+        }
+        Err(Cause::InvalidTopicName(NameError::Empty).into())
+    }
+}
+
+impl<'a> Body<'a> for Publish<'a> {
+    type Plan = Plan;
+
     #[inline(always)]
-    pub(crate) fn check(&self, version: Version) -> Result<Lengths, EncodeError> {
+    fn check(&self, version: Version) -> Result<Plan, EncodeError> {
         let packet_id_len = match (self.qos, self.packet_id) {
             (QoS::AtMostOnce, None) => 0,
             (QoS::AtMostOnce, Some(_)) => return Err(EncodeError::PacketIdAtQoS0),
@@ -121,35 +135,35 @@ impl<'a> Publish<'a> {
             .saturating_add(packet_id_len)
             .saturating_add(properties_len)
             .saturating_add(self.payload.len());
-        Ok(Lengths { remaining, properties })
-    }
-
-    /// v5 3.3.2.1: a Topic Alias may stand for the name.
-    #[cold]
-    fn check_empty_topic(&self, version: Version) -> Result<(), EncodeError> {
-        if version.is_v5() && self.properties.contains(PropertyId::TopicAlias) {
-            return Ok(());
-        }
-        Err(Cause::InvalidTopicName(NameError::Empty).into())
+        Ok(Plan { remaining, properties })
     }
 
     #[inline(always)]
-    pub(crate) fn first_byte(&self) -> u8 {
+    fn remaining_length(&self, plan: &Plan) -> usize {
+        plan.remaining
+    }
+
+    #[inline(always)]
+    fn first_byte(&self) -> u8 {
         let dup = if self.dup { DUP } else { 0 };
         let retain = if self.retain { RETAIN } else { 0 };
         (PacketType::Publish as u8) << 4 | dup | self.qos.get() << 1 | retain
     }
 
-    /// Appends all between the fixed header and the payload.
     #[inline(always)]
-    pub(crate) fn write_head(&self, version: Version, lengths: &Lengths, out: &mut impl BufMut) {
+    fn write(&self, version: Version, plan: &Plan, out: &mut impl BufMut) {
         wire::put_binary(self.topic.as_bytes(), out);
         if let Some(packet_id) = self.packet_id {
             out.put_u16(packet_id.get());
         }
         if version.is_v5() {
-            self.properties.write(lengths.properties, out);
+            self.properties.write(plan.properties, out);
         }
+    }
+
+    #[inline(always)]
+    fn payload(&self) -> &'a [u8] {
+        self.payload
     }
 }
 

@@ -8,7 +8,8 @@ use bytes::BufMut;
 
 use crate::error::{Cause, EncodeError, Fault, Feature};
 use crate::list::list_traits;
-use crate::packet::subscribe::Lengths;
+use crate::packet::encode::Body;
+use crate::packet::subscribe::Plan;
 use crate::packet::tail::block_len;
 use crate::packet_id::PacketId;
 use crate::packet_type::Places;
@@ -72,9 +73,13 @@ impl<'a> SubAck<'a> {
         let reason_codes = ReasonCodes::decode(reader, allowed)?;
         Ok(Self { packet_id, properties, reason_codes })
     }
+}
 
-    #[inline]
-    pub(crate) fn check(&self, version: Version) -> Result<Lengths, EncodeError> {
+impl<'a> Body<'a> for SubAck<'a> {
+    type Plan = Plan;
+
+    #[inline(always)]
+    fn check(&self, version: Version) -> Result<Plan, EncodeError> {
         let (properties, _) = self.properties.check(version, Places::SUBACK)?;
         let properties_len = if version.is_v5() { block_len(properties) } else { 0 };
         let mut codes: usize = 0;
@@ -92,14 +97,24 @@ impl<'a> SubAck<'a> {
             return Err(Cause::NoReasonCode.into());
         }
         let remaining = codes.saturating_add(properties_len).saturating_add(2);
-        Ok(Lengths { remaining, properties })
+        Ok(Plan { remaining, properties })
     }
 
-    #[inline]
-    pub(crate) fn write(&self, version: Version, lengths: &Lengths, out: &mut impl BufMut) {
+    #[inline(always)]
+    fn remaining_length(&self, plan: &Plan) -> usize {
+        plan.remaining
+    }
+
+    #[inline(always)]
+    fn first_byte(&self) -> u8 {
+        0x90
+    }
+
+    #[inline(always)]
+    fn write(&self, version: Version, plan: &Plan, out: &mut impl BufMut) {
         out.put_u16(self.packet_id.get());
         if version.is_v5() {
-            self.properties.write(lengths.properties, out);
+            self.properties.write(plan.properties, out);
         }
         self.reason_codes.write(out);
     }
@@ -129,14 +144,18 @@ impl<'a> UnsubAck<'a> {
         let reason_codes = ReasonCodes::decode(reader, allowed)?;
         Ok(Self { packet_id, properties, reason_codes })
     }
+}
 
-    #[inline]
-    pub(crate) fn check(&self, version: Version) -> Result<Lengths, EncodeError> {
+impl<'a> Body<'a> for UnsubAck<'a> {
+    type Plan = Plan;
+
+    #[inline(always)]
+    fn check(&self, version: Version) -> Result<Plan, EncodeError> {
         let (properties, _) = self.properties.check(version, Places::UNSUBACK)?;
         if !version.is_v5() {
             return match self.reason_codes.iter().next() {
                 Some(_) => Err(EncodeError::NotInVersion(version, Feature::UnsubAckReasonCodes)),
-                None => Ok(Lengths { remaining: 2, properties }),
+                None => Ok(Plan { remaining: 2, properties }),
             };
         }
         let mut codes: usize = 0;
@@ -150,14 +169,24 @@ impl<'a> UnsubAck<'a> {
             return Err(Cause::NoReasonCode.into());
         }
         let remaining = codes.saturating_add(block_len(properties)).saturating_add(2);
-        Ok(Lengths { remaining, properties })
+        Ok(Plan { remaining, properties })
     }
 
-    #[inline]
-    pub(crate) fn write(&self, version: Version, lengths: &Lengths, out: &mut impl BufMut) {
+    #[inline(always)]
+    fn remaining_length(&self, plan: &Plan) -> usize {
+        plan.remaining
+    }
+
+    #[inline(always)]
+    fn first_byte(&self) -> u8 {
+        0xb0
+    }
+
+    #[inline(always)]
+    fn write(&self, version: Version, plan: &Plan, out: &mut impl BufMut) {
         out.put_u16(self.packet_id.get());
         if version.is_v5() {
-            self.properties.write(lengths.properties, out);
+            self.properties.write(plan.properties, out);
             self.reason_codes.write(out);
         }
     }

@@ -7,7 +7,8 @@ use bytes::BufMut;
 
 use crate::error::{Cause, EncodeError, Fault, Feature};
 use crate::list::list_traits;
-use crate::packet::ack::check_dup;
+use crate::packet::ack::{check_dup, dup_flag};
+use crate::packet::encode::Body;
 use crate::packet::tail::block_len;
 use crate::packet_id::PacketId;
 use crate::packet_type::Places;
@@ -217,30 +218,44 @@ impl<'a> Subscribe<'a> {
         let subscriptions = Subscriptions::decode(reader, version)?;
         Ok(Self { dup, packet_id, properties, subscriptions })
     }
+}
 
-    #[inline]
-    pub(crate) fn check(&self, version: Version) -> Result<Lengths, EncodeError> {
+impl<'a> Body<'a> for Subscribe<'a> {
+    type Plan = Plan;
+
+    #[inline(always)]
+    fn check(&self, version: Version) -> Result<Plan, EncodeError> {
         check_dup(self.dup, version)?;
         let (properties, _) = self.properties.check(version, Places::SUBSCRIBE)?;
         let properties_len = if version.is_v5() { block_len(properties) } else { 0 };
         let list = self.subscriptions.check(version)?;
         let remaining = list.saturating_add(properties_len).saturating_add(2);
-        Ok(Lengths { remaining, properties })
+        Ok(Plan { remaining, properties })
     }
 
-    #[inline]
-    pub(crate) fn write(&self, version: Version, lengths: &Lengths, out: &mut impl BufMut) {
+    #[inline(always)]
+    fn remaining_length(&self, plan: &Plan) -> usize {
+        plan.remaining
+    }
+
+    #[inline(always)]
+    fn first_byte(&self) -> u8 {
+        0x82 | dup_flag(self.dup)
+    }
+
+    #[inline(always)]
+    fn write(&self, version: Version, plan: &Plan, out: &mut impl BufMut) {
         out.put_u16(self.packet_id.get());
         if version.is_v5() {
-            self.properties.write(lengths.properties, out);
+            self.properties.write(plan.properties, out);
         }
         self.subscriptions.write(version, out);
     }
 }
 
-/// What the check of SUBSCRIBE, SUBACK, UNSUBSCRIBE and UNSUBACK found for writing them.
+/// What checking a SUBSCRIBE, SUBACK, UNSUBSCRIBE or UNSUBACK found out for writing it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Lengths {
+pub(crate) struct Plan {
     pub(crate) remaining: usize,
     pub(crate) properties: u32,
 }
@@ -437,7 +452,7 @@ mod tests {
 
     #[test]
     fn bad_options_are_told_apart() {
-        // v5 [MQTT-3.8.3-5] and 3.8.3.1, v3.1.1 [MQTT-3-8.3-4]
+        // v5 [MQTT-3.8.3-5] and 3.8.3.1, v3.1.1 [MQTT-3.8.3-4]
         use Cause::{InvalidRetainHandling, InvalidSubscriptionQoS, ReservedSubscriptionOptions};
         let rows = [
             (Version::V5, 0x03, InvalidSubscriptionQoS),

@@ -7,8 +7,9 @@ use bytes::BufMut;
 
 use crate::error::{Cause, EncodeError, Fault};
 use crate::list::list_traits;
-use crate::packet::ack::check_dup;
-use crate::packet::subscribe::Lengths;
+use crate::packet::ack::{check_dup, dup_flag};
+use crate::packet::encode::Body;
+use crate::packet::subscribe::Plan;
 use crate::packet::tail::block_len;
 use crate::packet_id::PacketId;
 use crate::packet_type::Places;
@@ -58,22 +59,36 @@ impl<'a> Unsubscribe<'a> {
         let topic_filters = TopicFilters::decode(reader, version)?;
         Ok(Self { dup, packet_id, properties, topic_filters })
     }
+}
 
-    #[inline]
-    pub(crate) fn check(&self, version: Version) -> Result<Lengths, EncodeError> {
+impl<'a> Body<'a> for Unsubscribe<'a> {
+    type Plan = Plan;
+
+    #[inline(always)]
+    fn check(&self, version: Version) -> Result<Plan, EncodeError> {
         check_dup(self.dup, version)?;
         let (properties, _) = self.properties.check(version, Places::UNSUBSCRIBE)?;
         let properties_len = if version.is_v5() { block_len(properties) } else { 0 };
         let list = self.topic_filters.check(version)?;
         let remaining = list.saturating_add(properties_len).saturating_add(2);
-        Ok(Lengths { remaining, properties })
+        Ok(Plan { remaining, properties })
     }
 
-    #[inline]
-    pub(crate) fn write(&self, version: Version, lengths: &Lengths, out: &mut impl BufMut) {
+    #[inline(always)]
+    fn remaining_length(&self, plan: &Plan) -> usize {
+        plan.remaining
+    }
+
+    #[inline(always)]
+    fn first_byte(&self) -> u8 {
+        0xa2 | dup_flag(self.dup)
+    }
+
+    #[inline(always)]
+    fn write(&self, version: Version, plan: &Plan, out: &mut impl BufMut) {
         out.put_u16(self.packet_id.get());
         if version.is_v5() {
-            self.properties.write(lengths.properties, out);
+            self.properties.write(plan.properties, out);
         }
         self.topic_filters.write(out);
     }
