@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 #![doc = include_str!("../README.md")]
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(
@@ -12,6 +13,8 @@
 extern crate alloc;
 
 mod decoder;
+mod display;
+mod encode;
 mod error;
 mod list;
 mod message;
@@ -31,12 +34,13 @@ mod version;
 mod wire;
 
 pub use decoder::{Decoder, MAXIMUM_PACKET_SIZE};
+pub use encode::Checked;
 pub use error::{Cause, DecodeError, EncodeError, Feature};
 pub use message::{Message, OwnedPacket};
 pub use packet::{
-    Auth, Checked, ConnAck, Connect, Disconnect, FixedHeader, Packet, PubAck, PubComp, PubRec,
-    PubRel, Publish, ReasonCodeBlock, ReasonCodes, ReasonCodesIter, RetainHandling, SubAck,
-    Subscribe, Subscription, SubscriptionBlock, Subscriptions, SubscriptionsIter, TopicFilterBlock,
+    Auth, ConnAck, Connect, Disconnect, FixedHeader, Packet, PubAck, PubComp, PubRec, PubRel,
+    Publish, ReasonCodeBlock, ReasonCodes, ReasonCodesIter, RetainHandling, SubAck, Subscribe,
+    Subscription, SubscriptionBlock, Subscriptions, SubscriptionsIter, TopicFilterBlock,
     TopicFilters, TopicFiltersIter, UnsubAck, Unsubscribe, Will,
 };
 pub use packet_id::PacketId;

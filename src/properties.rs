@@ -184,9 +184,10 @@ impl<'a> Properties<'a> {
         version: Version,
         place: Places,
     ) -> Result<(u32, Places), EncodeError> {
-        if self.is_empty() {
-            return Ok((0, place));
-        }
+        if self.is_empty() { Ok((0, place)) } else { self.check_some(version, place) }
+    }
+
+    fn check_some(&self, version: Version, place: Places) -> Result<(u32, Places), EncodeError> {
         if !version.is_v5() {
             return Err(EncodeError::NotInVersion(version, Feature::Properties));
         }
@@ -209,10 +210,17 @@ impl<'a> Properties<'a> {
     pub(crate) fn write(&self, len: u32, out: &mut impl BufMut) {
         varint::encode(len, out);
         match self {
-            Self::List(list) => list.iter().for_each(|property| property.write(out)),
+            Self::List([]) => {}
+            Self::List(list) => write_list(list, out),
             Self::Block(block) => out.put_slice(block.bytes),
         }
     }
+}
+
+/// Apart, so that packets without properties do not carry it along.
+#[inline(never)]
+fn write_list(list: &[Property<'_>], out: &mut impl BufMut) {
+    list.iter().for_each(|property| property.write(out));
 }
 
 #[inline(always)]

@@ -223,7 +223,7 @@ impl<'a> Property<'a> {
     }
 
     /// Checks the value, and says how many bytes the property takes.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn check(&self, rule: &Rule) -> Result<usize, EncodeError> {
         let value_len = match self.value() {
             Value::Byte(value) => {

@@ -45,6 +45,14 @@ fn any_pair(bytes: &[u8], test: impl Fn(u8, u8) -> bool) -> bool {
         }
         return found;
     }
+    if let (Some(l), Some(last_l), Some(r), Some(last_r)) = (
+        left.first_chunk::<8>(),
+        left.last_chunk::<8>(),
+        right.first_chunk::<8>(),
+        right.last_chunk::<8>(),
+    ) {
+        return block(l, r) | block(last_l, last_r);
+    }
     block(left, right)
 }
 
@@ -79,13 +87,22 @@ pub(crate) fn is_plain(bytes: &[u8]) -> bool {
 }
 
 /// Whether a `+` or a `#` in `bytes` is not alone between separators, or a `#` is not the last.
-///
-/// All of that can be seen in a byte and the next one.
 #[inline(always)]
 pub(crate) fn has_misplaced_wildcard(bytes: &[u8]) -> bool {
-    any_pair(bytes, |byte, next| {
-        (is_wildcard(next) & (byte != b'/')) | ((byte == b'+') & (next != b'/')) | (byte == b'#')
-    })
+    any_pair(bytes, is_misplaced_wildcard)
+}
+
+/// Whether there is a U+0000 or a misplaced wildcard in `bytes`.
+#[inline(always)]
+pub(crate) fn has_null_or_misplaced_wildcard(bytes: &[u8]) -> bool {
+    any_pair(bytes, |byte, next| (byte == 0) | is_misplaced_wildcard(byte, next))
+        || bytes.last() == Some(&0)
+}
+
+/// All that can be wrong with a wildcard can be seen in a byte and the next one.
+#[inline(always)]
+fn is_misplaced_wildcard(byte: u8, next: u8) -> bool {
+    (is_wildcard(next) & (byte != b'/')) | ((byte == b'+') & (next != b'/')) | (byte == b'#')
 }
 
 #[cfg(test)]
@@ -134,10 +151,18 @@ mod tests {
                     });
                     let shown = bytes.escape_ascii();
                     assert_eq!(has_misplaced_wildcard(bytes), wrong, "{shown}");
+                    assert_eq!(has_null_or_misplaced_wildcard(bytes), wrong, "{shown}");
                 }
             }
         }
         assert!(!has_misplaced_wildcard(b"#") && !has_misplaced_wildcard(b""));
+        for len in 1..40 {
+            for at in 0..len {
+                let mut bytes = [b'/'; 40];
+                bytes[at] = 0;
+                assert!(has_null_or_misplaced_wildcard(&bytes[..len]), "{at} of {len}");
+            }
+        }
     }
 
     const PAIRS: [(u8, u8); 9] = [

@@ -108,13 +108,26 @@ pub(crate) fn name_error(name: &str) -> NameError {
 /// ```
 #[inline]
 pub fn check_filter(filter: &str, version: Version) -> Result<(), FilterError> {
+    let bytes = filter.as_bytes();
+    let may_be_shared = version.is_v5() && bytes.first() == Some(&b'$');
+    if bytes.is_empty()
+        || bytes.len() > 0xffff
+        || may_be_shared
+        || scan::has_null_or_misplaced_wildcard(bytes)
+    {
+        return check_filter_closely(bytes, version);
+    }
+    Ok(())
+}
+
+fn check_filter_closely(filter: &[u8], version: Version) -> Result<(), FilterError> {
     if filter.len() > 0xffff {
         return Err(FilterError::TooLong);
     }
-    if scan::has_null(filter.as_bytes()) {
+    if scan::has_null(filter) {
         return Err(FilterError::NullCharacter);
     }
-    check_filter_grammar(filter.as_bytes(), version)
+    check_filter_grammar(filter, version)
 }
 
 /// The part of [`check_filter`] that is not about length or U+0000.

@@ -3,7 +3,7 @@
 use bytes::BufMut;
 
 use crate::error::{EncodeError, Fault, Feature};
-use crate::packet::encode::Body;
+use crate::packet::body::Body;
 use crate::packet::header::DUP;
 use crate::packet::tail::{self, Tail};
 use crate::packet_id::PacketId;

@@ -3,7 +3,7 @@
 use bytes::BufMut;
 
 use crate::error::{Cause, EncodeError, Fault, Feature};
-use crate::packet::encode::Body;
+use crate::packet::body::Body;
 use crate::packet::tail::{self, Tail};
 use crate::packet_type::{PacketType, Places, Sender};
 use crate::properties::{Form, Properties};
@@ -53,7 +53,6 @@ impl<'a> Auth<'a> {
 impl<'a> Body<'a> for Auth<'a> {
     type Plan = Tail;
 
-    #[inline(always)]
     fn check(&self, version: Version) -> Result<Tail, EncodeError> {
         if !version.is_v5() {
             let feature = Feature::Packet(PacketType::Auth);
@@ -73,7 +72,6 @@ impl<'a> Body<'a> for Auth<'a> {
         0xf0
     }
 
-    #[inline(always)]
     fn write(&self, _: Version, plan: &Tail, out: &mut impl BufMut) {
         plan.write(self.reason_code, &self.properties, out);
     }

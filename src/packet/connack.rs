@@ -3,7 +3,7 @@
 use bytes::BufMut;
 
 use crate::error::{Cause, EncodeError, Fault, Feature};
-use crate::packet::encode::Body;
+use crate::packet::body::Body;
 use crate::packet::tail::{self, block_len};
 use crate::packet_type::Places;
 use crate::properties::Properties;
@@ -84,7 +84,6 @@ impl<'a> ConnAck<'a> {
 impl<'a> Body<'a> for ConnAck<'a> {
     type Plan = Plan;
 
-    #[inline(always)]
     fn check(&self, version: Version) -> Result<Plan, EncodeError> {
         if self.session_present && version == Version::V3_1 {
             return Err(EncodeError::NotInVersion(version, Feature::SessionPresent));
@@ -118,7 +117,6 @@ impl<'a> Body<'a> for ConnAck<'a> {
         0x20
     }
 
-    #[inline(always)]
     fn write(&self, version: Version, plan: &Plan, out: &mut impl BufMut) {
         out.put_slice(&[u8::from(self.session_present), plan.code]);
         if version.is_v5() {

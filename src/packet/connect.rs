@@ -5,7 +5,7 @@ use core::fmt;
 use bytes::BufMut;
 
 use crate::error::{Cause, EncodeError, Fault, Feature};
-use crate::packet::encode::Body;
+use crate::packet::body::Body;
 use crate::packet::tail::block_len;
 use crate::packet_type::Places;
 use crate::properties::Properties;
@@ -173,7 +173,6 @@ impl<'a> Connect<'a> {
 impl<'a> Body<'a> for Connect<'a> {
     type Plan = Plan;
 
-    #[inline(always)]
     fn check(&self, version: Version) -> Result<Plan, EncodeError> {
         if self.version != version {
             return Err(EncodeError::VersionMismatch { connect: self.version, version });
@@ -217,7 +216,6 @@ impl<'a> Body<'a> for Connect<'a> {
         0x10
     }
 
-    #[inline(always)]
     fn write(&self, _: Version, plan: &Plan, out: &mut impl BufMut) {
         wire::put_binary(self.version.protocol_name().as_bytes(), out);
         let [high, low] = self.keep_alive.to_be_bytes();

@@ -3,7 +3,7 @@
 use bytes::BufMut;
 
 use crate::error::{EncodeError, Fault, Feature};
-use crate::packet::encode::Body;
+use crate::packet::body::Body;
 use crate::packet::tail::{self, Tail};
 use crate::packet_type::{PacketType, Places, Sender};
 use crate::properties::Properties;
@@ -55,7 +55,6 @@ impl<'a> Disconnect<'a> {
 impl<'a> Body<'a> for Disconnect<'a> {
     type Plan = Tail;
 
-    #[inline(always)]
     fn check(&self, version: Version) -> Result<Tail, EncodeError> {
         Tail::check(self.reason_code, &self.properties, version, Places::DISCONNECT)
     }
@@ -70,7 +69,6 @@ impl<'a> Body<'a> for Disconnect<'a> {
         0xe0
     }
 
-    #[inline(always)]
     fn write(&self, _: Version, plan: &Tail, out: &mut impl BufMut) {
         plan.write(self.reason_code, &self.properties, out);
     }

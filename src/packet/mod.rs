@@ -2,11 +2,10 @@
 
 mod ack;
 mod auth;
+pub(crate) mod body;
 mod connack;
 mod connect;
 mod disconnect;
-mod display;
-mod encode;
 mod header;
 mod publish;
 mod suback;
@@ -19,7 +18,6 @@ pub use self::auth::Auth;
 pub use self::connack::ConnAck;
 pub use self::connect::{Connect, Will};
 pub use self::disconnect::Disconnect;
-pub use self::encode::Checked;
 pub use self::header::FixedHeader;
 pub use self::publish::Publish;
 pub use self::suback::{ReasonCodeBlock, ReasonCodes, ReasonCodesIter, SubAck, UnsubAck};

@@ -3,7 +3,7 @@
 use bytes::BufMut;
 
 use crate::error::{Cause, EncodeError, Fault, Feature};
-use crate::packet::encode::Body;
+use crate::packet::body::Body;
 use crate::packet::header::{DUP, FixedHeader, RETAIN};
 use crate::packet::tail::block_len;
 use crate::packet_id::PacketId;

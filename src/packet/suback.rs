@@ -8,7 +8,7 @@ use bytes::BufMut;
 
 use crate::error::{Cause, EncodeError, Fault, Feature};
 use crate::list::list_traits;
-use crate::packet::encode::Body;
+use crate::packet::body::Body;
 use crate::packet::subscribe::Plan;
 use crate::packet::tail::block_len;
 use crate::packet_id::PacketId;
@@ -78,7 +78,6 @@ impl<'a> SubAck<'a> {
 impl<'a> Body<'a> for SubAck<'a> {
     type Plan = Plan;
 
-    #[inline(always)]
     fn check(&self, version: Version) -> Result<Plan, EncodeError> {
         let (properties, _) = self.properties.check(version, Places::SUBACK)?;
         let properties_len = if version.is_v5() { block_len(properties) } else { 0 };
@@ -110,7 +109,6 @@ impl<'a> Body<'a> for SubAck<'a> {
         0x90
     }
 
-    #[inline(always)]
     fn write(&self, version: Version, plan: &Plan, out: &mut impl BufMut) {
         out.put_u16(self.packet_id.get());
         if version.is_v5() {
@@ -149,7 +147,6 @@ impl<'a> UnsubAck<'a> {
 impl<'a> Body<'a> for UnsubAck<'a> {
     type Plan = Plan;
 
-    #[inline(always)]
     fn check(&self, version: Version) -> Result<Plan, EncodeError> {
         let (properties, _) = self.properties.check(version, Places::UNSUBACK)?;
         if !version.is_v5() {
@@ -182,7 +179,6 @@ impl<'a> Body<'a> for UnsubAck<'a> {
         0xb0
     }
 
-    #[inline(always)]
     fn write(&self, version: Version, plan: &Plan, out: &mut impl BufMut) {
         out.put_u16(self.packet_id.get());
         if version.is_v5() {
@@ -262,7 +258,6 @@ impl<'a> ReasonCodes<'a> {
         Ok(Self::Block(ReasonCodeBlock { source, one_failure: false }))
     }
 
-    #[inline(always)]
     fn write(&self, out: &mut impl BufMut) {
         match self {
             Self::Block(ReasonCodeBlock { source: Source::Bytes(bytes), one_failure: false }) => {

@@ -8,7 +8,7 @@ use bytes::BufMut;
 use crate::error::{Cause, EncodeError, Fault, Feature};
 use crate::list::list_traits;
 use crate::packet::ack::{check_dup, dup_flag};
-use crate::packet::encode::Body;
+use crate::packet::body::Body;
 use crate::packet::tail::block_len;
 use crate::packet_id::PacketId;
 use crate::packet_type::Places;
@@ -147,7 +147,6 @@ impl<'a> Subscription<'a> {
     }
 
     /// Checks the subscription, and says how many bytes it takes.
-    #[inline(always)]
     fn check(&self, version: Version) -> Result<usize, EncodeError> {
         let filter_len = wire::checked_binary_len(self.topic_filter.as_bytes())?;
         topic::check_filter(self.topic_filter, version).map_err(Cause::of_topic_filter)?;
@@ -162,7 +161,6 @@ impl<'a> Subscription<'a> {
         Ok(filter_len.saturating_add(1))
     }
 
-    #[inline(always)]
     fn write(&self, out: &mut impl BufMut) {
         wire::put_binary(self.topic_filter.as_bytes(), out);
         out.put_u8(self.options());
@@ -223,7 +221,6 @@ impl<'a> Subscribe<'a> {
 impl<'a> Body<'a> for Subscribe<'a> {
     type Plan = Plan;
 
-    #[inline(always)]
     fn check(&self, version: Version) -> Result<Plan, EncodeError> {
         check_dup(self.dup, version)?;
         let (properties, _) = self.properties.check(version, Places::SUBSCRIBE)?;
@@ -243,7 +240,6 @@ impl<'a> Body<'a> for Subscribe<'a> {
         0x82 | dup_flag(self.dup)
     }
 
-    #[inline(always)]
     fn write(&self, version: Version, plan: &Plan, out: &mut impl BufMut) {
         out.put_u16(self.packet_id.get());
         if version.is_v5() {
@@ -336,7 +332,6 @@ impl<'a> Subscriptions<'a> {
     }
 
     /// Checks all subscriptions, and says how many bytes they take.
-    #[inline(always)]
     fn check(&self, version: Version) -> Result<usize, EncodeError> {
         if let Some(bytes) = self.checked_bytes(version) {
             return Ok(bytes.len());
@@ -354,7 +349,6 @@ impl<'a> Subscriptions<'a> {
         if len == 0 { Err(Cause::NoTopicFilter.into()) } else { Ok(len) }
     }
 
-    #[inline(always)]
     fn write(&self, version: Version, out: &mut impl BufMut) {
         if let Some(bytes) = self.checked_bytes(version) {
             return out.put_slice(bytes);

@@ -8,7 +8,7 @@ use bytes::BufMut;
 use crate::error::{Cause, EncodeError, Fault};
 use crate::list::list_traits;
 use crate::packet::ack::{check_dup, dup_flag};
-use crate::packet::encode::Body;
+use crate::packet::body::Body;
 use crate::packet::subscribe::Plan;
 use crate::packet::tail::block_len;
 use crate::packet_id::PacketId;
@@ -64,7 +64,6 @@ impl<'a> Unsubscribe<'a> {
 impl<'a> Body<'a> for Unsubscribe<'a> {
     type Plan = Plan;
 
-    #[inline(always)]
     fn check(&self, version: Version) -> Result<Plan, EncodeError> {
         check_dup(self.dup, version)?;
         let (properties, _) = self.properties.check(version, Places::UNSUBSCRIBE)?;
@@ -84,7 +83,6 @@ impl<'a> Body<'a> for Unsubscribe<'a> {
         0xa2 | dup_flag(self.dup)
     }
 
-    #[inline(always)]
     fn write(&self, version: Version, plan: &Plan, out: &mut impl BufMut) {
         out.put_u16(self.packet_id.get());
         if version.is_v5() {

@@ -2,7 +2,7 @@
 
 use core::fmt::{Display, Formatter, Result};
 
-use super::{
+use crate::packet::{
     Auth, ConnAck, Connect, Disconnect, Packet, PubAck, PubComp, PubRec, PubRel, Publish, SubAck,
     Subscribe, Subscription, UnsubAck, Unsubscribe, Will,
 };

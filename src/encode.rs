@@ -1,142 +1,15 @@
-//! Encoding: each packet is checked as a whole, and only then written.
+//! Encoding: a packet is checked as a whole, and only then written.
 
 use bytes::BufMut;
 
-use super::{
+use crate::error::EncodeError;
+use crate::packet::body::{Body, Ping, Planned, plan};
+use crate::packet::{
     Auth, ConnAck, Connect, Disconnect, Packet, PubAck, PubComp, PubRec, PubRel, Publish, SubAck,
     Subscribe, UnsubAck, Unsubscribe,
 };
-use crate::error::EncodeError;
 use crate::packet_type::PacketType;
-use crate::varint;
 use crate::version::Version;
-
-/// What comes behind the fixed header of a packet.
-pub(crate) trait Body<'a> {
-    /// What checking found out that writing needs.
-    type Plan: Copy;
-
-    /// Checks everything but the room in the buffer.
-    fn check(&self, version: Version) -> Result<Self::Plan, EncodeError>;
-
-    /// How many bytes it takes, the payload of a PUBLISH included.
-    fn remaining_length(&self, plan: &Self::Plan) -> usize;
-
-    /// The first byte of the fixed header: type and flags.
-    fn first_byte(&self) -> u8;
-
-    /// Appends it, but for the payload of a PUBLISH.
-    fn write(&self, version: Version, plan: &Self::Plan, out: &mut impl BufMut);
-
-    /// The payload of a PUBLISH.
-    #[inline(always)]
-    fn payload(&self) -> &'a [u8] {
-        &[]
-    }
-}
-
-/// PINGREQ and PINGRESP, of which there is nothing but the fixed header.
-#[derive(Debug, Clone, Copy)]
-struct Ping(PacketType);
-
-impl<'a> Body<'a> for Ping {
-    type Plan = ();
-
-    #[inline(always)]
-    fn check(&self, _: Version) -> Result<(), EncodeError> {
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn remaining_length(&self, (): &()) -> usize {
-        0
-    }
-
-    #[inline(always)]
-    fn first_byte(&self) -> u8 {
-        (self.0 as u8) << 4
-    }
-
-    #[inline(always)]
-    fn write(&self, _: Version, (): &(), _: &mut impl BufMut) {}
-}
-
-/// A body that was checked, and what is to be written in front of it.
-#[derive(Debug, Clone, Copy)]
-struct Planned<B, P> {
-    body: B,
-    plan: P,
-    remaining_length: u32,
-}
-
-impl<'a, B: Body<'a>> Planned<&B, B::Plan> {
-    #[inline(always)]
-    fn encoded_len(&self) -> usize {
-        // Lossless: targets have addresses of 32 bits at least.
-        (self.remaining_length as usize)
-            .saturating_add(varint::encoded_len(self.remaining_length))
-            .saturating_add(1)
-    }
-
-    #[inline(always)]
-    fn encode(&self, version: Version, out: &mut impl BufMut) -> Result<(), EncodeError> {
-        check_room(self.encoded_len(), out)?;
-        self.write(version, out);
-        let payload = self.body.payload();
-        if !payload.is_empty() {
-            out.put_slice(payload);
-        }
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn encode_split(
-        &self,
-        version: Version,
-        head: &mut impl BufMut,
-    ) -> Result<&'a [u8], EncodeError> {
-        let payload = self.body.payload();
-        check_room(self.encoded_len().saturating_sub(payload.len()), head)?;
-        self.write(version, head);
-        Ok(payload)
-    }
-
-    #[inline(always)]
-    fn write(&self, version: Version, out: &mut impl BufMut) {
-        let first_byte = self.body.first_byte();
-        match u8::try_from(self.remaining_length) {
-            Ok(remaining_length @ ..0x80) => out.put_slice(&[first_byte, remaining_length]),
-            _ => {
-                out.put_u8(first_byte);
-                varint::encode(self.remaining_length, out);
-            }
-        }
-        self.body.write(version, &self.plan, out);
-    }
-}
-
-#[inline(always)]
-fn plan<'p, 'a, B: Body<'a>>(
-    body: &'p B,
-    version: Version,
-) -> Result<Planned<&'p B, B::Plan>, EncodeError> {
-    let plan = body.check(version)?;
-    match u32::try_from(body.remaining_length(&plan)) {
-        Ok(remaining_length) if remaining_length <= varint::MAX => {
-            Ok(Planned { body, plan, remaining_length })
-        }
-        _ => Err(EncodeError::PacketTooLong),
-    }
-}
-
-#[inline(always)]
-fn check_room(needed: usize, out: &impl BufMut) -> Result<(), EncodeError> {
-    let available = out.remaining_mut();
-    if needed > available {
-        return Err(EncodeError::BufferTooSmall { needed, available });
-    }
-    Ok(())
-}
 
 /// A packet that was found fit for a version, by [`Packet::check`].
 ///
@@ -180,6 +53,12 @@ enum CheckedBody<'p, 'a> {
     Auth(PlannedBody<'p, 'a, Auth<'a>>),
 }
 
+/// Keeps what is done with rarer packets out of the way of PUBLISH and its acknowledgements.
+#[inline(never)]
+fn apart<T>(run: impl FnOnce() -> T) -> T {
+    run()
+}
+
 /// Does the same with the body of whichever packet there is.
 macro_rules! for_body_of {
     ($packet:expr, |$body:ident| $do:expr) => {
@@ -202,14 +81,14 @@ macro_rules! for_body_of {
             Packet::PubComp(body) => with!(body, PubComp),
             Packet::PingReq => with!(&Ping(PacketType::PingReq), PingReq),
             Packet::PingResp => with!(&Ping(PacketType::PingResp), PingResp),
-            Packet::Connect(body) => with!(body, Connect),
-            Packet::ConnAck(body) => with!(body, ConnAck),
-            Packet::Subscribe(body) => with!(body, Subscribe),
-            Packet::SubAck(body) => with!(body, SubAck),
-            Packet::Unsubscribe(body) => with!(body, Unsubscribe),
-            Packet::UnsubAck(body) => with!(body, UnsubAck),
-            Packet::Disconnect(body) => with!(body, Disconnect),
-            Packet::Auth(body) => with!(body, Auth),
+            Packet::Connect(body) => apart(|| with!(body, Connect)),
+            Packet::ConnAck(body) => apart(|| with!(body, ConnAck)),
+            Packet::Subscribe(body) => apart(|| with!(body, Subscribe)),
+            Packet::SubAck(body) => apart(|| with!(body, SubAck)),
+            Packet::Unsubscribe(body) => apart(|| with!(body, Unsubscribe)),
+            Packet::UnsubAck(body) => apart(|| with!(body, UnsubAck)),
+            Packet::Disconnect(body) => apart(|| with!(body, Disconnect)),
+            Packet::Auth(body) => apart(|| with!(body, Auth)),
         }
     }};
 }
@@ -225,14 +104,14 @@ macro_rules! for_planned {
             CheckedBody::PubComp($planned) => $do,
             CheckedBody::PingReq($planned) => $do,
             CheckedBody::PingResp($planned) => $do,
-            CheckedBody::Connect($planned) => $do,
-            CheckedBody::ConnAck($planned) => $do,
-            CheckedBody::Subscribe($planned) => $do,
-            CheckedBody::SubAck($planned) => $do,
-            CheckedBody::Unsubscribe($planned) => $do,
-            CheckedBody::UnsubAck($planned) => $do,
-            CheckedBody::Disconnect($planned) => $do,
-            CheckedBody::Auth($planned) => $do,
+            CheckedBody::Connect($planned) => apart(|| $do),
+            CheckedBody::ConnAck($planned) => apart(|| $do),
+            CheckedBody::Subscribe($planned) => apart(|| $do),
+            CheckedBody::SubAck($planned) => apart(|| $do),
+            CheckedBody::Unsubscribe($planned) => apart(|| $do),
+            CheckedBody::UnsubAck($planned) => apart(|| $do),
+            CheckedBody::Disconnect($planned) => apart(|| $do),
+            CheckedBody::Auth($planned) => apart(|| $do),
         }
     };
 }
@@ -246,7 +125,7 @@ impl<'a> Packet<'a> {
     /// As [`encode`](Self::encode), but for the room in the buffer.
     #[inline]
     pub fn check(&self, version: Version) -> Result<Checked<'_, 'a>, EncodeError> {
-        let body = for_body_of!(self, |body, variant| variant(plan(body, version)?));
+        let body = for_body_of!(self, |body, variant| plan(body, version).map(variant))?;
         Ok(Checked { version, body })
     }
 
@@ -260,7 +139,7 @@ impl<'a> Packet<'a> {
     /// Says why the packet cannot be encoded; `out` is as it was.
     #[inline]
     pub fn encode(&self, version: Version, out: &mut impl BufMut) -> Result<(), EncodeError> {
-        for_body_of!(self, |body| plan(body, version)?.encode(version, out))
+        for_body_of!(self, |body| plan(body, version).and_then(|plan| plan.encode(version, out)))
     }
 
     /// How many bytes [`encode`](Self::encode) appends.
@@ -270,7 +149,7 @@ impl<'a> Packet<'a> {
     /// As [`encode`](Self::encode), but for the room in the buffer.
     #[inline]
     pub fn encoded_len(&self, version: Version) -> Result<usize, EncodeError> {
-        for_body_of!(self, |body| Ok(plan(body, version)?.encoded_len()))
+        for_body_of!(self, |body| plan(body, version).map(|plan| plan.encoded_len()))
     }
 
     /// Appends all of the packet but the payload of a PUBLISH, and hands that back: it goes on
@@ -295,7 +174,8 @@ impl<'a> Packet<'a> {
         version: Version,
         head: &mut impl BufMut,
     ) -> Result<&'a [u8], EncodeError> {
-        for_body_of!(self, |body| plan(body, version)?.encode_split(version, head))
+        for_body_of!(self, |body| plan(body, version)
+            .and_then(|plan| plan.encode_split(version, head)))
     }
 }
 
