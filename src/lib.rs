@@ -12,6 +12,8 @@
 
 extern crate alloc;
 
+#[cfg(feature = "arbitrary")]
+pub mod arbitrary;
 mod decoder;
 mod display;
 mod encode;

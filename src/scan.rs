@@ -3,57 +3,78 @@
 
 /// Whether `test` holds for one of `bytes` or more.
 #[inline(always)]
-fn any(bytes: &[u8], test: impl Fn(u8) -> bool) -> bool {
-    let block = |block: &[u8]| block.iter().fold(false, |found, byte| found | test(*byte));
-    if let (Some(first), Some(last)) = (bytes.first_chunk::<16>(), bytes.last_chunk::<16>()) {
-        // The last block overlaps the one before it.
-        let mut found = block(first) | block(last);
-        let mut rest = bytes.get(16..).unwrap_or_default();
-        while let Some((next, after)) = rest.split_first_chunk::<16>() {
-            found |= block(next);
-            rest = after;
-        }
+fn any(bytes: &[u8], test: impl Fn(u8) -> bool + Copy) -> bool {
+    if let Some(found) = any_in_blocks::<16>(bytes, test) {
         return found;
     }
-    if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-        return block(first) | block(last);
+    if let Some(found) = any_in_blocks::<8>(bytes, test) {
+        return found;
     }
-    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-        return block(first) | block(last);
+    if let Some(found) = any_in_blocks::<4>(bytes, test) {
+        return found;
     }
-    block(bytes)
+    bytes.iter().any(|byte| test(*byte))
+}
+
+/// [`any`], in blocks of which the last may overlap the one before it; `None` of less than one.
+#[inline(always)]
+fn any_in_blocks<const N: usize>(bytes: &[u8], test: impl Fn(u8) -> bool) -> Option<bool> {
+    let block = |block: &[u8; N]| {
+        let mut found = false;
+        for byte in block {
+            found |= test(*byte);
+        }
+        found
+    };
+    let (first, mut rest) = bytes.split_first_chunk::<N>()?;
+    let mut found = block(first) | block(bytes.last_chunk::<N>()?);
+    while let Some((next, after)) = rest.split_first_chunk::<N>() {
+        found |= block(next);
+        rest = after;
+    }
+    Some(found)
 }
 
 /// Whether `test` holds for one pair of neighbours in `bytes` or more.
 #[inline(always)]
-fn any_pair(bytes: &[u8], test: impl Fn(u8, u8) -> bool) -> bool {
-    let block = |left: &[u8], right: &[u8]| {
-        left.iter().zip(right).fold(false, |found, (left, right)| found | test(*left, *right))
-    };
-    let (Some((_, mut right)), Some((_, mut left))) = (bytes.split_first(), bytes.split_last())
-    else {
+fn any_pair(bytes: &[u8], test: impl Fn(u8, u8) -> bool + Copy) -> bool {
+    let (Some((_, right)), Some((_, left))) = (bytes.split_first(), bytes.split_last()) else {
         return false;
     };
-    if let (Some(last_left), Some(last_right)) = (left.last_chunk::<16>(), right.last_chunk::<16>())
-    {
-        let mut found = block(last_left, last_right);
-        while let (Some((l, after_l)), Some((r, after_r))) =
-            (left.split_first_chunk::<16>(), right.split_first_chunk::<16>())
-        {
-            found |= block(l, r);
-            (left, right) = (after_l, after_r);
-        }
+    if let Some(found) = any_pair_in_blocks::<16>(left, right, test) {
         return found;
     }
-    if let (Some(l), Some(last_l), Some(r), Some(last_r)) = (
-        left.first_chunk::<8>(),
-        left.last_chunk::<8>(),
-        right.first_chunk::<8>(),
-        right.last_chunk::<8>(),
-    ) {
-        return block(l, r) | block(last_l, last_r);
+    if let Some(found) = any_pair_in_blocks::<8>(left, right, test) {
+        return found;
     }
-    block(left, right)
+    left.iter().zip(right).any(|(left, right)| test(*left, *right))
+}
+
+/// [`any_pair`], in blocks of which the last may overlap the one before it; `None` of less than
+/// one.
+#[inline(always)]
+fn any_pair_in_blocks<const N: usize>(
+    mut left: &[u8],
+    mut right: &[u8],
+    test: impl Fn(u8, u8) -> bool,
+) -> Option<bool> {
+    let (last_left, last_right) = (left.last_chunk::<N>()?, right.last_chunk::<N>()?);
+    while !left.is_empty() {
+        let mut found = false;
+        let (l, r) = (
+            left.first_chunk::<N>().unwrap_or(last_left),
+            right.first_chunk::<N>().unwrap_or(last_right),
+        );
+        for (left, right) in l.iter().zip(r) {
+            found |= test(*left, *right);
+        }
+        if found {
+            return Some(true);
+        }
+        left = left.get(N..).unwrap_or_default();
+        right = right.get(N..).unwrap_or_default();
+    }
+    Some(false)
 }
 
 /// `+` or `#`, which differ in the bit 0x08 alone.

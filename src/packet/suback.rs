@@ -258,6 +258,7 @@ impl<'a> ReasonCodes<'a> {
         Ok(Self::Block(ReasonCodeBlock { source, one_failure: false }))
     }
 
+    #[inline(always)]
     fn write(&self, out: &mut impl BufMut) {
         match self {
             Self::Block(ReasonCodeBlock { source: Source::Bytes(bytes), one_failure: false }) => {

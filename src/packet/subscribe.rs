@@ -161,6 +161,7 @@ impl<'a> Subscription<'a> {
         Ok(filter_len.saturating_add(1))
     }
 
+    #[inline(always)]
     fn write(&self, out: &mut impl BufMut) {
         wire::put_binary(self.topic_filter.as_bytes(), out);
         out.put_u8(self.options());
@@ -349,6 +350,7 @@ impl<'a> Subscriptions<'a> {
         if len == 0 { Err(Cause::NoTopicFilter.into()) } else { Ok(len) }
     }
 
+    #[inline(always)]
     fn write(&self, version: Version, out: &mut impl BufMut) {
         if let Some(bytes) = self.checked_bytes(version) {
             return out.put_slice(bytes);
