@@ -142,7 +142,7 @@ impl Display for Subscription<'_> {
         if self.retain_as_published {
             f.write_str(" retain as published")?;
         }
-        match self.retain_handling as u8 {
+        match self.retain_handling.get() {
             0 => Ok(()),
             handling => write!(f, " retain handling {handling}"),
         }

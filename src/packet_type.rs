@@ -189,6 +189,8 @@ impl Places {
     pub(crate) const PUBLISH_BY_SERVER: Self = Self::of(PacketType::Publish, Sender::Server);
     pub(crate) const PUBACK: Self = Self::both(PacketType::PubAck);
     pub(crate) const PUBREC: Self = Self::both(PacketType::PubRec);
+    pub(crate) const PUBACK_BY_SERVER: Self = Self::of(PacketType::PubAck, Sender::Server);
+    pub(crate) const PUBREC_BY_SERVER: Self = Self::of(PacketType::PubRec, Sender::Server);
     pub(crate) const PUBREL: Self = Self::both(PacketType::PubRel);
     pub(crate) const PUBCOMP: Self = Self::both(PacketType::PubComp);
     pub(crate) const SUBSCRIBE: Self = Self::of(PacketType::Subscribe, Sender::Client);

@@ -1,5 +1,6 @@
 //! The properties of a packet, MQTT 5.0 §2.2.2: a list to send, or a block that was received.
 
+use core::borrow::Borrow;
 use core::fmt;
 use core::slice;
 
@@ -195,7 +196,7 @@ impl<'a> Properties<'a> {
             Self::Block(block) if !block.place.and(place).is_none() => {
                 (block.bytes.len(), block.place.and(place))
             }
-            Self::List(list) => check_list(list.iter().copied(), place)?,
+            Self::List(list) => check_list(list.iter(), place)?,
             Self::Block(_) => check_list(self.iter(), place)?,
         };
         match u32::try_from(len) {
@@ -210,7 +211,7 @@ impl<'a> Properties<'a> {
     pub(crate) fn write(&self, len: u32, out: &mut impl BufMut) {
         varint::encode(len, out);
         match self {
-            Self::List([]) => {}
+            _ if self.is_empty() => {}
             Self::List(list) => write_list(list, out),
             Self::Block(block) => out.put_slice(block.bytes),
         }
@@ -284,13 +285,14 @@ fn misplaced_cause(id: PropertyId, place: Places) -> Cause {
 }
 
 fn check_list<'a>(
-    list: impl Iterator<Item = Property<'a>>,
+    list: impl Iterator<Item = impl Borrow<Property<'a>>>,
     place: Places,
 ) -> Result<(usize, Places), EncodeError> {
     let mut present = 0;
     let mut senders = place;
     let mut len: usize = 0;
     for property in list {
+        let property = property.borrow();
         let id = property.id();
         let rule = id.rule();
         if rule.places.and(place).is_none() {

@@ -223,7 +223,7 @@ impl<'a> Property<'a> {
     }
 
     /// Checks the value, and says how many bytes the property takes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn check(&self, rule: &Rule) -> Result<usize, EncodeError> {
         let value_len = match self.value() {
             Value::Byte(value) => {
@@ -248,8 +248,10 @@ impl<'a> Property<'a> {
             Value::String(text) => {
                 if rule.range == Range::TopicName {
                     topic::check_name(text).map_err(Cause::InvalidResponseTopic)?;
+                    wire::checked_binary_len(text.as_bytes())?
+                } else {
+                    wire::checked_string_len(text)?
                 }
-                wire::checked_string_len(text)?
             }
             Value::Pair(name, value) => {
                 let name = wire::checked_string_len(name)?;

@@ -52,14 +52,14 @@ macro_rules! reason_codes {
     };
 }
 
-// Table 2-6, with the senders of tables 3-10 and 3-11. 0x8C stands in table 2-6 for DISCONNECT
+// Table 2-6, with the senders of tables 3-4, 3-5, 3-10 and 3-11. 0x8C stands in table 2-6 for DISCONNECT
 // and not in table 3-10: it is accepted.
 reason_codes! {
     0x00 SUCCESS "Success" [CONNACK, PUBACK, PUBREC, PUBREL, PUBCOMP, UNSUBACK, AUTH_BY_SERVER, DISCONNECT, SUBACK];
     0x01 GRANTED_QOS_1 "Granted QoS 1" [SUBACK];
     0x02 GRANTED_QOS_2 "Granted QoS 2" [SUBACK];
     0x04 DISCONNECT_WITH_WILL_MESSAGE "Disconnect with Will Message" [DISCONNECT_BY_CLIENT];
-    0x10 NO_MATCHING_SUBSCRIBERS "No matching subscribers" [PUBACK, PUBREC];
+    0x10 NO_MATCHING_SUBSCRIBERS "No matching subscribers" [PUBACK_BY_SERVER, PUBREC_BY_SERVER];
     0x11 NO_SUBSCRIPTION_EXISTED "No subscription existed" [UNSUBACK];
     0x18 CONTINUE_AUTHENTICATION "Continue authentication" [AUTH];
     0x19 RE_AUTHENTICATE "Re-authenticate" [AUTH_BY_CLIENT];

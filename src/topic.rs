@@ -106,7 +106,7 @@ pub(crate) fn name_error(name: &str) -> NameError {
 /// assert_eq!(check_filter("$share/group", Version::V5), Err(FilterError::SharedFilter));
 /// assert_eq!(check_filter("$share/group", Version::V3_1_1), Ok(()));
 /// ```
-#[inline]
+#[inline(always)]
 pub fn check_filter(filter: &str, version: Version) -> Result<(), FilterError> {
     let bytes = filter.as_bytes();
     let may_be_shared = version.is_v5() && bytes.first() == Some(&b'$');
@@ -120,6 +120,7 @@ pub fn check_filter(filter: &str, version: Version) -> Result<(), FilterError> {
     Ok(())
 }
 
+#[cold]
 fn check_filter_closely(filter: &[u8], version: Version) -> Result<(), FilterError> {
     if filter.len() > 0xffff {
         return Err(FilterError::TooLong);

@@ -189,6 +189,7 @@ pub(crate) fn checked_binary_len(bytes: &[u8]) -> Result<usize, EncodeError> {
 /// Bytes that a UTF-8 Encoded String takes, its length included.
 ///
 /// v5 [MQTT-1.5.4-2], v3.1.1 [MQTT-1.5.3-2]
+#[inline(always)]
 pub(crate) fn checked_string_len(text: &str) -> Result<usize, EncodeError> {
     if scan::has_null(text.as_bytes()) {
         return Err(Cause::NullCharacter.into());

@@ -217,9 +217,13 @@ impl<'a> Body<'a> for Connect<'a> {
     }
 
     fn write(&self, _: Version, plan: &Plan, out: &mut impl BufMut) {
-        wire::put_binary(self.version.protocol_name().as_bytes(), out);
+        match self.version {
+            Version::V3_1 => out.put_slice(b"\0\x06MQIsdp\x03"),
+            Version::V3_1_1 => out.put_slice(b"\0\x04MQTT\x04"),
+            Version::V5 => out.put_slice(b"\0\x04MQTT\x05"),
+        }
         let [high, low] = self.keep_alive.to_be_bytes();
-        out.put_slice(&[self.version.protocol_level(), self.flags(), high, low]);
+        out.put_slice(&[self.flags(), high, low]);
         if self.version.is_v5() {
             self.properties.write(plan.properties, out);
         }

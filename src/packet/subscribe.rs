@@ -82,6 +82,12 @@ impl RetainHandling {
             _ => None,
         }
     }
+
+    /// The value of the option, 0 to 2.
+    #[inline]
+    pub const fn get(self) -> u8 {
+        self as u8
+    }
 }
 
 /// Subscription Options that are not the QoS.
@@ -110,7 +116,7 @@ impl<'a> Subscription<'a> {
         self.qos.get()
             | set(self.no_local, option::NO_LOCAL)
             | set(self.retain_as_published, option::RETAIN_AS_PUBLISHED)
-            | (self.retain_handling as u8) << 4
+            | self.retain_handling.get() << 4
     }
 
     fn with_options(topic_filter: &'a str, options: u8) -> Option<Self> {

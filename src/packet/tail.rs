@@ -59,6 +59,9 @@ impl Tail {
         version: Version,
         place: Places,
     ) -> Result<Self, EncodeError> {
+        if matches!(properties, Properties::List([])) && reason_code == ReasonCode::SUCCESS {
+            return Ok(Self { form: Form::Omitted, properties: 0 });
+        }
         let (properties_len, senders) = properties.check(version, place)?;
         if !version.is_v5() {
             if reason_code != ReasonCode::SUCCESS {
