@@ -95,20 +95,35 @@ impl Display for Publish<'_> {
     }
 }
 
+/// The DUP flag where 3.1 has one beside PUBLISH.
+struct Dup(bool);
+
+impl Display for Dup {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.write_str(if self.0 { "dup " } else { "" })
+    }
+}
+
 macro_rules! display_acks {
-    ($($ack:ident),+) => {
+    ($($ack:ident $(dup $dup:ident)?),+) => {
         $(
             impl Display for $ack<'_> {
                 fn fmt(&self, f: &mut Formatter<'_>) -> Result {
                     let packet_type = PacketType::$ack;
-                    fmt_ack(packet_type, self.packet_id, self.reason_code, &self.properties, f)
+                    fmt_ack(packet_type, self.packet_id, self.reason_code, &self.properties, f)?;
+                    $(
+                        if self.$dup {
+                            f.write_str(" dup")?;
+                        }
+                    )?
+                    Ok(())
                 }
             }
         )+
     };
 }
 
-display_acks!(PubAck, PubRec, PubRel, PubComp);
+display_acks!(PubAck, PubRec, PubRel dup dup, PubComp);
 
 fn fmt_ack(
     packet_type: PacketType,
@@ -127,7 +142,7 @@ fn fmt_ack(
 
 impl Display for Subscribe<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        write!(f, "SUBSCRIBE #{} ", self.packet_id)?;
+        write!(f, "SUBSCRIBE #{} {}", self.packet_id, Dup(self.dup))?;
         fmt_list(self.subscriptions, f)?;
         fmt_properties(&self.properties, f)
     }
@@ -171,7 +186,7 @@ impl Display for Granted {
 
 impl Display for Unsubscribe<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        write!(f, "UNSUBSCRIBE #{} ", self.packet_id)?;
+        write!(f, "UNSUBSCRIBE #{} {}", self.packet_id, Dup(self.dup))?;
         fmt_list(self.topic_filters.iter().map(Quoted), f)?;
         fmt_properties(&self.properties, f)
     }
@@ -287,7 +302,7 @@ mod tests {
             will: Some(Will { topic: "w", payload: &[0xff], ..Default::default() }),
             ..Default::default()
         };
-        let rows: [(Packet<'_>, &str); 11] = [
+        let rows: [(Packet<'_>, &str); 13] = [
             (
                 publish.into(),
                 "PUBLISH \"a/b\" QoS 1 #7 retain \"21.5\" {Content Type=\"text/plain\", User Property=\"k\":\"v\\n\"}",
@@ -308,6 +323,11 @@ mod tests {
             (UnsubAck::new(id, &[]).into(), "UNSUBACK #7"),
             (ConnAck::default().into(), "CONNACK 0x00 Success"),
             (refused.into(), "PUBACK #7 0x87 Not authorized"),
+            (PubRel { dup: true, ..PubRel::new(id) }.into(), "PUBREL #7 dup"),
+            (
+                Unsubscribe { dup: true, ..Unsubscribe::new(id, &["a"]) }.into(),
+                "UNSUBSCRIBE #7 dup [\"a\"]",
+            ),
             (Packet::PingReq, "PINGREQ"),
             (Disconnect::default().into(), "DISCONNECT 0x00 Normal disconnection"),
             (Auth::default().into(), "AUTH 0x00 Success"),
