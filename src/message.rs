@@ -10,16 +10,18 @@ use crate::error::{Cause, DecodeError, EncodeError};
 use crate::packet::{Packet, Publish};
 use crate::packet_type::{PacketType, Places, Sender};
 use crate::properties::{Properties, PropertyBlock};
+use crate::property_id::PropertyId;
 use crate::qos::QoS;
 use crate::text;
-use crate::topic::TopicName;
+use crate::topic::{NameError, TopicName};
 use crate::version::Version;
 
-/// An application message that owns its bytes: what a PUBLISH carries, without what belongs to
-/// the connection that it came over.
+/// An application message that owns its bytes: what a PUBLISH carries from end to end, without
+/// what belongs to the connection that it came over.
 ///
-/// Made from a received PUBLISH it shares the storage of the frame: nothing is copied, and the
-/// whole frame lives as long as the message. [`compact`](Self::compact) gives it storage of its
+/// Made from a received PUBLISH it shares the storage of the frame: nothing is copied but
+/// properties among which there was a Topic Alias or a Subscription Identifier, and the whole
+/// frame lives as long as the message. [`compact`](Self::compact) gives it storage of its
 /// own size.
 ///
 /// ```
@@ -40,6 +42,7 @@ pub struct Message {
     topic: Bytes,
     payload: Bytes,
     properties: OwnedProperties,
+    subscription_identifiers: OwnedProperties,
     qos: QoS,
     retain: bool,
 }
@@ -54,14 +57,22 @@ struct OwnedProperties {
 impl OwnedProperties {
     const NONE: Self = Self { bytes: Bytes::new(), known: PropertyBlock::NONE };
 
-    fn new(properties: &Properties<'_>, frame: &Bytes) -> Result<Self, EncodeError> {
-        let (len, _) = properties.check(Version::V5, Places::PUBLISH)?;
-        if let Properties::Block(block) = properties {
+    /// Those of `properties` that `wanted` holds for, shared with `frame` if that is all.
+    fn new(
+        properties: &Properties<'_>,
+        frame: &Bytes,
+        wanted: impl Fn(PropertyId) -> bool,
+    ) -> Result<Self, Cause> {
+        if let Properties::Block(block) = properties
+            && PropertyId::ALL.into_iter().all(|id| wanted(id) || !properties.contains(id))
+        {
             let bytes = share(frame, block.bytes());
             return Ok(Self { bytes, known: block.moved_to(&[]) });
         }
-        let mut bytes = BytesMut::with_capacity(len as usize);
-        properties.iter().for_each(|property| property.write(&mut bytes));
+        let mut bytes = BytesMut::new();
+        for property in properties.iter().filter(|property| wanted(property.id())) {
+            property.write(&mut bytes);
+        }
         let bytes = bytes.freeze();
         let known = PropertyBlock::new(&bytes, Places::PUBLISH)?.moved_to(&[]);
         Ok(Self { bytes, known })
@@ -87,6 +98,7 @@ impl Message {
             topic: Bytes::copy_from_slice(topic.as_str().as_bytes()),
             payload: payload.into(),
             properties: OwnedProperties::NONE,
+            subscription_identifiers: OwnedProperties::NONE,
             qos: QoS::AtMostOnce,
             retain: false,
         }
@@ -99,23 +111,35 @@ impl Message {
     ///
     /// # Errors
     ///
-    /// As [`Packet::check`], for a PUBLISH that was not decoded.
+    /// [`Cause::InvalidTopicName`] if a Topic Alias stands for the Topic Name: the caller, who
+    /// knows the alias, puts the name in its place first. As [`Packet::check`], for a PUBLISH that
+    /// was not decoded.
     pub fn from_publish(
         publish: &Publish<'_>,
         version: Version,
         frame: &Bytes,
     ) -> Result<Self, EncodeError> {
         Packet::Publish(*publish).check(version)?;
+        if publish.topic.is_empty() {
+            return Err(Cause::InvalidTopicName(NameError::Empty).into());
+        }
+        let properties = &publish.properties;
+        let identifiers = if properties.contains(PropertyId::SubscriptionIdentifier) {
+            OwnedProperties::new(properties, frame, |id| id == PropertyId::SubscriptionIdentifier)?
+        } else {
+            OwnedProperties::NONE
+        };
         Ok(Self {
             topic: share(frame, publish.topic.as_bytes()),
             payload: share(frame, publish.payload),
-            properties: OwnedProperties::new(&publish.properties, frame)?,
+            properties: OwnedProperties::new(properties, frame, is_end_to_end)?,
+            subscription_identifiers: identifiers,
             qos: publish.qos,
             retain: publish.retain,
         })
     }
 
-    /// The Topic Name; empty only if the PUBLISH had a Topic Alias in its place.
+    /// The Topic Name.
     pub fn topic(&self) -> &str {
         // Always text: it was checked when the message was made.
         core::str::from_utf8(&self.topic).unwrap_or_default()
@@ -126,9 +150,15 @@ impl Message {
         &self.payload
     }
 
-    /// The properties of the PUBLISH, in their order.
+    /// The properties that go from end to end, in their order: all of the PUBLISH but Topic Alias
+    /// and Subscription Identifiers.
     pub fn properties(&self) -> Properties<'_> {
         self.properties.get()
+    }
+
+    /// The Subscription Identifiers of the PUBLISH that the message was received with.
+    pub fn subscription_identifiers(&self) -> impl Iterator<Item = u32> + Clone {
+        self.subscription_identifiers.get().subscription_identifiers()
     }
 
     /// The QoS that the message was published at.
@@ -153,13 +183,16 @@ impl Message {
         Self { retain, ..self }
     }
 
-    /// The same message with other properties.
+    /// The same message with other properties, of which Topic Alias and Subscription Identifiers
+    /// are left out.
     ///
     /// # Errors
     ///
     /// Says what is wrong with the properties for a PUBLISH.
     pub fn with_properties(self, properties: &Properties<'_>) -> Result<Self, EncodeError> {
-        Ok(Self { properties: OwnedProperties::new(properties, &Bytes::new())?, ..self })
+        properties.check(Version::V5, Places::PUBLISH)?;
+        let properties = OwnedProperties::new(properties, &Bytes::new(), is_end_to_end)?;
+        Ok(Self { properties, ..self })
     }
 
     /// A PUBLISH of the message, which still needs a Packet Identifier at QoS 1 and 2.
@@ -176,10 +209,14 @@ impl Message {
         }
     }
 
+    fn parts(&self) -> [&Bytes; 4] {
+        let identifiers = &self.subscription_identifiers.bytes;
+        [&self.topic, &self.properties.bytes, &self.payload, identifiers]
+    }
+
     /// Bytes of topic, properties and payload.
     pub fn len(&self) -> usize {
-        let topic_and_payload = self.topic.len().saturating_add(self.payload.len());
-        topic_and_payload.saturating_add(self.properties.bytes.len())
+        self.parts().into_iter().fold(0, |sum, part| sum.saturating_add(part.len()))
     }
 
     /// Whether all of them are empty.
@@ -192,13 +229,16 @@ impl Message {
     #[must_use]
     pub fn compact(&self) -> Self {
         let mut storage = BytesMut::with_capacity(self.len());
-        for part in [&self.topic, &self.properties.bytes, &self.payload] {
+        for part in self.parts() {
             storage.extend_from_slice(part);
         }
         let topic = storage.split_to(self.topic.len()).freeze();
         let bytes = storage.split_to(self.properties.bytes.len()).freeze();
         let properties = OwnedProperties { bytes, known: self.properties.known };
-        Self { topic, properties, payload: storage.freeze(), ..*self }
+        let payload = storage.split_to(self.payload.len()).freeze();
+        let subscription_identifiers =
+            OwnedProperties { bytes: storage.freeze(), ..self.subscription_identifiers.clone() };
+        Self { topic, properties, payload, subscription_identifiers, ..*self }
     }
 }
 
@@ -212,6 +252,11 @@ impl fmt::Debug for Message {
             .field("payload", &format_args!("{}", text::Bytes(&self.payload)))
             .finish()
     }
+}
+
+/// Whether a property of a PUBLISH is of the message, and not of the connection it came over.
+fn is_end_to_end(id: PropertyId) -> bool {
+    !matches!(id, PropertyId::TopicAlias | PropertyId::SubscriptionIdentifier)
 }
 
 /// A part of `frame` that shares its storage; what is no part of it is copied.
@@ -405,6 +450,24 @@ mod tests {
         assert_eq!((message.topic(), &message.payload()[..]), ("elsewhere", &b"p"[..]));
         let bad = Publish { topic: "a/#", ..publish };
         assert!(Message::from_publish(&bad, Version::V5, &frame()).is_err());
+    }
+
+    #[test]
+    fn what_belongs_to_the_connection_is_left_behind() {
+        let frame =
+            Bytes::from_static(b"\x30\x0f\x00\x01a\x0a\x0b\x07\x01\x01\x23\x00\x05\x0b\x80\x01x");
+        let packet = Packet::decode(&frame, Version::V5, Sender::Server).unwrap();
+        let Packet::Publish(publish) = packet else { panic!("{packet}") };
+        let message = Message::from_publish(&publish, Version::V5, &frame).unwrap();
+        let kept = [Property::PayloadFormatIndicator(true)];
+        assert_eq!(message.properties(), Properties::List(&kept));
+        assert_eq!(message.to_publish().properties, Properties::List(&kept));
+        for message in [message.compact(), message] {
+            assert!(message.subscription_identifiers().eq([7, 128]));
+        }
+        let alias_only = Publish { topic: "", ..publish };
+        let error = Message::from_publish(&alias_only, Version::V5, &frame).unwrap_err();
+        assert_eq!(error, Cause::InvalidTopicName(NameError::Empty).into());
     }
 
     #[test]
