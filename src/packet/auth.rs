@@ -59,6 +59,11 @@ impl<'a> Body<'a> for Auth<'a> {
             return Err(EncodeError::NotInVersion(version, feature));
         }
         self.check_method()?;
+        // Received without properties it is encoded as it came, but not made so.
+        let made = matches!(self.properties, Properties::List([]));
+        if made && self.reason_code != ReasonCode::SUCCESS {
+            return Err(Cause::MissingAuthenticationMethod.into());
+        }
         Tail::check(self.reason_code, &self.properties, version, Places::AUTH)
     }
 
@@ -110,10 +115,13 @@ mod tests {
             reason_code: ReasonCode::CONTINUE_AUTHENTICATION,
             properties: Properties::List(&[Property::AuthenticationData(b"x")]),
         };
-        assert_eq!(
-            Packet::from(auth).encode(Version::V5, &mut Vec::new()),
-            Err(EncodeError::Invalid(cause))
-        );
+        for properties in [auth.properties, Properties::NONE] {
+            let auth = Auth { properties, ..auth };
+            assert_eq!(
+                Packet::from(auth).encode(Version::V5, &mut Vec::new()),
+                Err(EncodeError::Invalid(cause))
+            );
+        }
     }
 
     #[test]
