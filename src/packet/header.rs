@@ -182,6 +182,9 @@ impl FixedHeader {
     }
 }
 
+/// A Remaining Length is taken for a `usize` as it is.
+const _: () = assert!(usize::BITS >= 32, "addresses of 32 bits at least are needed");
+
 /// Flags of PUBLISH, §3.3.1.
 pub(crate) const DUP: u8 = 0b1000;
 const QOS: u8 = 0b0110;

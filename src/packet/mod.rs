@@ -27,6 +27,7 @@ pub use self::subscribe::{
 pub use self::unsubscribe::{TopicFilterBlock, TopicFilters, TopicFiltersIter, Unsubscribe};
 
 use crate::error::{Cause, DecodeError, EncodeError, Fault, Feature};
+use crate::packet_id::PacketId;
 use crate::packet_type::{PacketType, Sender};
 use crate::version::Version;
 use crate::wire::Reader;
@@ -108,6 +109,27 @@ impl<'a> Packet<'a> {
             Self::Disconnect(_) => PacketType::Disconnect,
             Self::Auth(_) => PacketType::Auth,
         }
+    }
+
+    /// The Packet Identifier of the packets that have one. v5 2.2.1
+    pub const fn packet_id(&self) -> Option<PacketId> {
+        Some(match self {
+            Self::Publish(packet) => return packet.packet_id,
+            Self::PubAck(packet) => packet.packet_id,
+            Self::PubRec(packet) => packet.packet_id,
+            Self::PubRel(packet) => packet.packet_id,
+            Self::PubComp(packet) => packet.packet_id,
+            Self::Subscribe(packet) => packet.packet_id,
+            Self::SubAck(packet) => packet.packet_id,
+            Self::Unsubscribe(packet) => packet.packet_id,
+            Self::UnsubAck(packet) => packet.packet_id,
+            Self::Connect(_)
+            | Self::ConnAck(_)
+            | Self::PingReq
+            | Self::PingResp
+            | Self::Disconnect(_)
+            | Self::Auth(_) => return None,
+        })
     }
 
     /// Decodes `frame`, which is one whole packet that `sender` sent; [`Decoder`] finds packets
@@ -312,7 +334,6 @@ from_each!(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet_id::PacketId;
     use crate::qos::QoS;
     use crate::varint;
     use alloc::vec::Vec;
