@@ -207,11 +207,12 @@ impl AnyPacket<'_> {
         }
     }
 
-    /// An AUTH has an Authentication Method, or no properties at all.
+    /// An AUTH has an Authentication Method, but for a success that says no more.
     fn mend_auth(&mut self) {
         let method = |property: &Property<'_>| property.id() == PropertyId::AuthenticationMethod;
-        if !self.properties.iter().any(method) {
-            self.properties.clear();
+        let says_no_more = self.reason_code == ReasonCode::SUCCESS && self.properties.is_empty();
+        if !says_no_more && !self.properties.iter().any(method) {
+            self.properties.push(Property::AuthenticationMethod("method"));
         }
     }
 
@@ -480,7 +481,7 @@ mod tests {
 
     /// As text comes from valid UTF-8, noise has little of it.
     fn input(seed: u64) -> Vec<u8> {
-        let ascii = |byte: u8| if seed % 2 == 0 { byte } else { byte & 0x7f };
+        let ascii = |byte: u8| if seed.is_multiple_of(2) { byte } else { byte & 0x7f };
         noise(seed).into_iter().map(ascii).collect()
     }
 

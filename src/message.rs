@@ -1,6 +1,7 @@
 //! What outlives the buffer it arrived in: an application message, or any packet, that shares
 //! the storage of its frame.
 
+use alloc::vec::Vec;
 use core::fmt;
 
 use bytes::{Bytes, BytesMut};
@@ -62,18 +63,21 @@ impl OwnedProperties {
         properties: &Properties<'_>,
         frame: &Bytes,
         wanted: impl Fn(PropertyId) -> bool,
-    ) -> Result<Self, Cause> {
+    ) -> Result<Self, EncodeError> {
         if let Properties::Block(block) = properties
             && PropertyId::ALL.into_iter().all(|id| wanted(id) || !properties.contains(id))
         {
             let bytes = share(frame, block.bytes());
             return Ok(Self { bytes, known: block.moved_to(&[]) });
         }
-        let mut bytes = BytesMut::new();
-        for property in properties.iter().filter(|property| wanted(property.id())) {
-            property.write(&mut bytes);
+        let wanted = || properties.iter().filter(|property| wanted(property.id()));
+        let mut len: usize = 0;
+        for property in wanted() {
+            len = len.saturating_add(property.check(property.id().rule())?);
         }
-        let bytes = bytes.freeze();
+        let mut bytes = Vec::with_capacity(len);
+        wanted().for_each(|property| property.write(&mut bytes));
+        let bytes = Bytes::from(bytes);
         let known = PropertyBlock::new(&bytes, Places::PUBLISH)?.moved_to(&[]);
         Ok(Self { bytes, known })
     }

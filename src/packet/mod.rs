@@ -208,6 +208,9 @@ impl<'a> Packet<'a> {
     /// acknowledgements, Subscription Options but the QoS, and the DUP flag of 3.1. CONNACK and
     /// SUBACK get the nearest code that there is.
     ///
+    /// Nothing is added: what the other version asks for beyond that, such as Reason Codes in an
+    /// UNSUBACK for 5.0 or a Client Identifier for 3.1, is missing still when it is encoded.
+    ///
     /// # Errors
     ///
     /// [`EncodeError::NotInVersion`] if that would change what the packet says: an AUTH, a
