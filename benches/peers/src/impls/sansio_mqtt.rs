@@ -60,11 +60,8 @@ fn decode(mut input: &[u8], version: Version, tally: &mut Tally) -> Outcome {
     let mut client = Decoder::from_client().with_version(version);
     let mut server = Decoder::from_server(version);
     while let Some(first) = input.first() {
-        // Packets that either end may send are taken for the server's.
-        let by_client = match first >> 4 {
-            14 => !version.is_v5(),
-            kind => matches!(kind, 1 | 8 | 10 | 12),
-        };
+        // PUBLISH and its acknowledgements are taken for the server's.
+        let by_client = matches!(first >> 4, 1 | 8 | 10 | 12 | 14);
         let decoder = if by_client { &mut client } else { &mut server };
         let (packet, len) = decoder.decode(input).map_err(debug)?.ok_or("incomplete")?;
         report(&packet, tally);
