@@ -117,7 +117,7 @@ impl<'a> Connect<'a> {
     }
 
     /// Reads a CONNECT of `expected`, or of the version that it names.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn decode(
         reader: &mut Reader<'a>,
         expected: Option<Version>,
@@ -245,7 +245,7 @@ impl<'a> Body<'a> for Connect<'a> {
 }
 
 impl<'a> Will<'a> {
-    #[inline]
+    #[inline(always)]
     fn decode(reader: &mut Reader<'a>, version: Version, flags: u8) -> Result<Self, Fault> {
         let properties = decode_properties(reader, version, Places::WILL)?;
         let topic_at = *reader;
@@ -265,15 +265,15 @@ impl<'a> Will<'a> {
 }
 
 /// Reads the protocol name and level.
-#[inline]
+#[inline(always)]
 fn decode_version(reader: &mut Reader<'_>, expected: Option<Version>) -> Result<Version, Fault> {
     let name_at = *reader;
     let name = reader.binary()?;
-    let level_at = *reader;
     let (is_mqtt, is_mqisdp) = (name == b"MQTT", name == b"MQIsdp");
     if !is_mqtt && !is_mqisdp {
         return Err(name_at.fault(Cause::InvalidProtocolName));
     }
+    let level_at = *reader;
     let version = match reader.byte()? {
         3 if is_mqisdp => Version::V3_1,
         4 if is_mqtt => Version::V3_1_1,
@@ -288,7 +288,7 @@ fn decode_version(reader: &mut Reader<'_>, expected: Option<Version>) -> Result<
     }
 }
 
-#[inline]
+#[inline(always)]
 fn check_flags(flags: u8, version: Version) -> Result<(), Cause> {
     if flags & flag::RESERVED != 0 {
         return Err(Cause::ReservedConnectFlag);
@@ -308,12 +308,12 @@ fn check_flags(flags: u8, version: Version) -> Result<(), Cause> {
 
 /// Whether a field comes that the flags announce. In 3.1 it may be missing at the end of the
 /// packet all the same: its remaining length goes before its flags.
-#[inline]
+#[inline(always)]
 fn has_field(flag: u8, reader: &Reader<'_>, version: Version) -> bool {
     flag != 0 && !(version == Version::V3_1 && reader.is_empty())
 }
 
-#[inline]
+#[inline(always)]
 fn decode_properties<'a>(
     reader: &mut Reader<'a>,
     version: Version,
@@ -339,7 +339,7 @@ fn check_authentication(properties: &Properties<'_>) -> Result<(), Cause> {
     Ok(())
 }
 
-#[inline]
+#[inline(always)]
 fn decode_client_id<'a>(
     reader: &mut Reader<'a>,
     version: Version,
@@ -351,15 +351,20 @@ fn decode_client_id<'a>(
     Ok(client_id)
 }
 
-#[inline]
+#[inline(always)]
 fn check_client_id(client_id: &str, version: Version, clean_start: bool) -> Result<(), Cause> {
     let valid = match version {
-        Version::V3_1 => (1..=23).contains(&client_id.chars().take(24).count()),
+        Version::V3_1 => has_1_to_23_characters(client_id),
         // v3.1.1 [MQTT-3.1.3-7]
         Version::V3_1_1 => clean_start || !client_id.is_empty(),
         Version::V5 => true,
     };
     if valid { Ok(()) } else { Err(Cause::InvalidClientIdentifier) }
+}
+
+#[cold]
+fn has_1_to_23_characters(client_id: &str) -> bool {
+    (1..=23).contains(&client_id.chars().take(24).count())
 }
 
 impl fmt::Debug for Connect<'_> {
