@@ -100,7 +100,7 @@ impl Decoder {
         if len > self.maximum_packet_size as usize {
             return Err(self.too_large(header));
         }
-        let Some(body) = bytes.get(header.len()..len) else {
+        let Some(body) = bytes.get(header.header_len()..len) else {
             return self.check_header(header).map(|()| None);
         };
         match self.version {

@@ -11,7 +11,7 @@ use crate::packet_type::PacketType;
 use crate::properties::Properties;
 use crate::qos::QoS;
 use crate::reason::ReasonCode;
-use crate::text::{Bytes, Secret};
+use crate::text::{Bytes, Secret, Text};
 
 impl Display for Packet<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
@@ -37,13 +37,13 @@ impl Display for Packet<'_> {
 /// `CONNECT 5.0 "sensor-7" clean start, keep alive 60 s, user "u", password <3 bytes hidden>`
 impl Display for Connect<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        write!(f, "CONNECT {} {:?}", self.version, self.client_id)?;
+        write!(f, "CONNECT {} {}", self.version, Text(self.client_id))?;
         if self.clean_start {
             f.write_str(" clean start")?;
         }
         write!(f, " keep alive {} s", self.keep_alive)?;
         if let Some(user_name) = self.user_name {
-            write!(f, ", user {user_name:?}")?;
+            write!(f, ", user {}", Text(user_name))?;
         }
         if let Some(password) = self.password {
             write!(f, ", password {}", Secret(password))?;
@@ -57,7 +57,7 @@ impl Display for Connect<'_> {
 
 impl Display for Will<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        write!(f, "{:?} QoS {}", self.topic, self.qos)?;
+        write!(f, "{} QoS {}", Text(self.topic), self.qos)?;
         if self.retain {
             f.write_str(" retain")?;
         }
@@ -80,7 +80,7 @@ impl Display for ConnAck<'_> {
 /// `PUBLISH "a/b" QoS 1 #7 retain "21.5"`
 impl Display for Publish<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        write!(f, "PUBLISH {:?} QoS {}", self.topic, self.qos)?;
+        write!(f, "PUBLISH {} QoS {}", Text(self.topic), self.qos)?;
         if let Some(packet_id) = self.packet_id {
             write!(f, " #{packet_id}")?;
         }
@@ -150,7 +150,7 @@ impl Display for Subscribe<'_> {
 
 impl Display for Subscription<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        write!(f, "{:?} QoS {}", self.topic_filter, self.qos)?;
+        write!(f, "{} QoS {}", Text(self.topic_filter), self.qos)?;
         if self.no_local {
             f.write_str(" no local")?;
         }
@@ -187,16 +187,8 @@ impl Display for Granted {
 impl Display for Unsubscribe<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         write!(f, "UNSUBSCRIBE #{} {}", self.packet_id, Dup(self.dup))?;
-        fmt_list(self.topic_filters.iter().map(Quoted), f)?;
+        fmt_list(self.topic_filters.iter().map(Text), f)?;
         fmt_properties(&self.properties, f)
-    }
-}
-
-struct Quoted<'a>(&'a str);
-
-impl Display for Quoted<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        write!(f, "{:?}", self.0)
     }
 }
 
@@ -235,21 +227,10 @@ fn fmt_reason(code: ReasonCode, packet_type: PacketType, f: &mut Formatter<'_>) 
     }
 }
 
-/// As many items as a line takes, and how many more there are.
 fn fmt_list<T: Display>(list: impl IntoIterator<Item = T>, f: &mut Formatter<'_>) -> Result {
-    const SHOWN: usize = 8;
-    let mut list = list.into_iter();
     f.write_str("[")?;
-    for (index, item) in list.by_ref().take(SHOWN).enumerate() {
-        if index > 0 {
-            f.write_str(", ")?;
-        }
-        item.fmt(f)?;
-    }
-    match list.count() {
-        0 => f.write_str("]"),
-        more => write!(f, ", … {more} more]"),
-    }
+    fmt_items(list, f)?;
+    f.write_str("]")
 }
 
 fn fmt_properties(properties: &Properties<'_>, f: &mut Formatter<'_>) -> Result {
@@ -257,13 +238,24 @@ fn fmt_properties(properties: &Properties<'_>, f: &mut Formatter<'_>) -> Result 
         return Ok(());
     }
     f.write_str(" {")?;
-    for (index, property) in properties.iter().enumerate() {
+    fmt_items(properties, f)?;
+    f.write_str("}")
+}
+
+/// As many items as a line takes, and how many more there are.
+fn fmt_items<T: Display>(items: impl IntoIterator<Item = T>, f: &mut Formatter<'_>) -> Result {
+    const SHOWN: usize = 8;
+    let mut items = items.into_iter();
+    for (index, item) in items.by_ref().take(SHOWN).enumerate() {
         if index > 0 {
             f.write_str(", ")?;
         }
-        property.fmt(f)?;
+        item.fmt(f)?;
     }
-    f.write_str("}")
+    match items.count() {
+        0 => Ok(()),
+        more => write!(f, ", … {more} more"),
+    }
 }
 
 #[cfg(test)]
@@ -342,5 +334,19 @@ mod tests {
         let filters = ["a"; 20];
         let line = Unsubscribe::new(PacketId::MIN, &filters).to_string();
         assert!(line.ends_with("\"a\", … 12 more]"), "{line}");
+    }
+
+    #[test]
+    fn a_line_stays_short_whatever_a_peer_sends() {
+        let long = "a".repeat(65_535);
+        let properties = alloc::vec![Property::UserProperty(&long, &long); 1_000];
+        let publish = Publish {
+            topic: &long,
+            payload: long.as_bytes(),
+            properties: Properties::List(&properties),
+            ..Default::default()
+        };
+        let line = publish.to_string();
+        assert!(line.len() < 3_000 && line.ends_with(", … 992 more}"), "{}", line.len());
     }
 }

@@ -242,6 +242,14 @@ impl Cause {
         }
     }
 
+    /// What is wrong with a Response Topic, a null character under its own cause.
+    pub(crate) const fn of_response_topic(error: NameError) -> Self {
+        match error {
+            NameError::NullCharacter => Self::NullCharacter,
+            error => Self::InvalidResponseTopic(error),
+        }
+    }
+
     /// What is wrong with a Topic Filter, a null character under its own cause.
     pub(crate) const fn of_topic_filter(error: FilterError) -> Self {
         match error {
@@ -329,6 +337,10 @@ pub enum Feature {
     UnsubAckReasonCodes,
     /// Subscription Options other than the QoS, before 5.0.
     SubscriptionOptions,
+    /// Shared Subscriptions, before 5.0.
+    SharedSubscription,
+    /// Extended authentication, before 5.0.
+    AuthenticationMethod,
     /// An empty Topic Name with a Topic Alias, before 5.0.
     EmptyTopicName,
     /// A password without a user name, in 3.1.1.
@@ -347,6 +359,8 @@ impl fmt::Display for Feature {
             Self::ReasonCode(code) => write!(f, "the reason code {code}"),
             Self::UnsubAckReasonCodes => f.write_str("reason codes in UNSUBACK"),
             Self::SubscriptionOptions => f.write_str("subscription options beside the QoS"),
+            Self::SharedSubscription => f.write_str("shared subscriptions"),
+            Self::AuthenticationMethod => f.write_str("extended authentication"),
             Self::EmptyTopicName => f.write_str("empty topic names"),
             Self::PasswordWithoutUserName => f.write_str("passwords without a user name"),
             Self::SessionPresent => f.write_str("a Session Present flag"),
@@ -378,7 +392,7 @@ pub enum EncodeError {
     /// can be left out.
     ///
     /// [`Packet::for_version`]: crate::Packet::for_version
-    #[error("MQTT {0} has no {1}")]
+    #[error("MQTT {0} does not have {1}")]
     NotInVersion(Version, Feature),
     /// A CONNECT names another version than it is to be encoded for.
     #[error("a CONNECT of MQTT {connect} encoded for MQTT {version}")]
@@ -398,6 +412,6 @@ pub enum EncodeError {
     #[error("a reason code of one sender with properties of the other")]
     NoSender,
     /// The packet breaks a rule that holds for decoding too.
-    #[error("{0}")]
+    #[error(transparent)]
     Invalid(#[from] Cause),
 }

@@ -218,21 +218,16 @@ impl Message {
         [&self.topic, &self.properties.bytes, &self.payload, identifiers]
     }
 
-    /// Bytes of topic, properties and payload.
-    pub fn len(&self) -> usize {
+    /// How many bytes it holds: topic, properties, payload and Subscription Identifiers.
+    pub fn size(&self) -> usize {
         self.parts().into_iter().fold(0, |sum, part| sum.saturating_add(part.len()))
-    }
-
-    /// Whether all of them are empty.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Copies the message once into storage of its own size, so that it no longer keeps alive
     /// the frame, and the buffer, that it arrived in.
     #[must_use]
     pub fn compact(&self) -> Self {
-        let mut storage = BytesMut::with_capacity(self.len());
+        let mut storage = BytesMut::with_capacity(self.size());
         for part in self.parts() {
             storage.extend_from_slice(part);
         }
@@ -253,6 +248,7 @@ impl fmt::Debug for Message {
             .field("qos", &self.qos)
             .field("retain", &self.retain)
             .field("properties", &self.properties())
+            .field("subscription_identifiers", &self.subscription_identifiers.get())
             .field("payload", &format_args!("{}", text::Bytes(&self.payload)))
             .finish()
     }
@@ -370,7 +366,8 @@ impl OwnedPacket {
     }
 
     /// The message of a PUBLISH, which shares the storage of the frame; `None` of any other
-    /// packet.
+    /// packet, and of a PUBLISH with a Topic Alias in place of the Topic Name:
+    /// [`Message::from_publish`].
     pub fn message(&self) -> Option<Message> {
         match self.packet() {
             Packet::Publish(publish) => {
@@ -394,12 +391,6 @@ impl fmt::Debug for OwnedPacket {
 impl fmt::Display for OwnedPacket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.packet(), f)
-    }
-}
-
-impl From<DecodeError> for Cause {
-    fn from(error: DecodeError) -> Self {
-        error.cause
     }
 }
 
@@ -435,7 +426,7 @@ mod tests {
         let compact = message.compact();
         assert_eq!(compact, message);
         assert!(!within(compact.payload()) && !within(compact.topic().as_bytes()));
-        assert_eq!(compact.len(), 3 + 5 + 7);
+        assert_eq!(compact.size(), 3 + 5 + 7);
     }
 
     #[test]

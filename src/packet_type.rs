@@ -5,7 +5,7 @@ use core::fmt;
 use crate::version::Version;
 
 /// The end of a connection that sends a packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Sender {
     /// The end that opened the connection.

@@ -177,31 +177,37 @@ impl<'a> Properties<'a> {
         }
     }
 
-    /// Checks the properties for a packet, and says how many bytes they take, the Property
-    /// Length not included; and for whom, of the senders in `place`, they are.
+    /// Checks the properties for a packet from one of the senders in `place`, and says how many
+    /// bytes they take, the Property Length not included.
     #[inline(always)]
-    pub(crate) fn check(
-        &self,
-        version: Version,
-        place: Places,
-    ) -> Result<(u32, Places), EncodeError> {
-        if self.is_empty() { Ok((0, place)) } else { self.check_some(version, place) }
+    pub(crate) fn check(&self, version: Version, place: Places) -> Result<u32, EncodeError> {
+        if self.is_empty() { Ok(0) } else { self.check_some(version, place) }
     }
 
-    fn check_some(&self, version: Version, place: Places) -> Result<(u32, Places), EncodeError> {
+    fn check_some(&self, version: Version, place: Places) -> Result<u32, EncodeError> {
         if !version.is_v5() {
             return Err(EncodeError::NotInVersion(version, Feature::Properties));
         }
-        let (len, senders) = match self {
-            Self::Block(block) if !block.place.and(place).is_none() => {
-                (block.bytes.len(), block.place.and(place))
-            }
+        let len = match self {
+            Self::Block(block) if !block.place.and(place).is_none() => block.bytes.len(),
             Self::List(list) => check_list(list.iter(), place)?,
             Self::Block(_) => check_list(self.iter(), place)?,
         };
         match u32::try_from(len) {
-            Ok(len) if len <= varint::MAX => Ok((len, senders)),
+            Ok(len) if len <= varint::MAX => Ok(len),
             _ => Err(EncodeError::FieldTooLong),
+        }
+    }
+
+    /// Those of the senders in `place` who may send all of the properties there.
+    pub(crate) fn senders(&self, place: Places) -> Places {
+        let allowed = |senders: Places, id: PropertyId| senders.and(id.rule().places);
+        match self {
+            Self::List(list) => list.iter().map(Property::id).fold(place, allowed),
+            Self::Block(block) => {
+                let present = |id: &PropertyId| block.present & bit(id.get()) != 0;
+                PropertyId::ALL.into_iter().filter(present).fold(place, allowed)
+            }
         }
     }
 
@@ -287,9 +293,8 @@ fn misplaced_cause(id: PropertyId, place: Places) -> Cause {
 fn check_list<'a>(
     list: impl Iterator<Item = impl Borrow<Property<'a>>>,
     place: Places,
-) -> Result<(usize, Places), EncodeError> {
+) -> Result<usize, EncodeError> {
     let mut present = 0;
-    let mut senders = place;
     let mut len: usize = 0;
     for property in list {
         let property = property.borrow();
@@ -298,14 +303,13 @@ fn check_list<'a>(
         if rule.places.and(place).is_none() {
             return Err(misplaced_cause(id, place).into());
         }
-        senders = senders.and(rule.places);
         if present & bit(id.get()) != 0 && rule.repeats.and(place).is_none() {
             return Err(Cause::DuplicateProperty(id).into());
         }
         present |= bit(id.get());
         len = len.saturating_add(property.check(rule)?);
     }
-    if senders.is_none() { Err(EncodeError::NoSender) } else { Ok((len, senders)) }
+    Ok(len)
 }
 
 /// Makes of one row per property that does not repeat: a method with its name.
@@ -417,7 +421,7 @@ mod tests {
         assert_eq!(block.payload_format_indicator(), Some(true));
         assert_eq!(block.content_type(), None);
         assert_eq!(block.user_properties().collect::<Vec<_>>(), [("b", ""), ("a", "v")]);
-        let (len, _) = list.check(Version::V5, Places::PUBLISH).unwrap();
+        let len = list.check(Version::V5, Places::PUBLISH).unwrap();
         let mut written = Vec::new();
         list.write(len, &mut written);
         assert_eq!(written, bytes[..bytes.len() - 1]);
@@ -448,19 +452,19 @@ mod tests {
     }
 
     #[test]
-    fn properties_of_two_senders_are_refused() {
+    fn properties_of_two_senders_have_none() {
         let list = Properties::List(&[
             Property::SessionExpiryInterval(1),
             Property::ServerReference("other"),
         ]);
-        assert_eq!(list.check(Version::V5, Places::DISCONNECT), Err(EncodeError::NoSender));
+        assert!(list.senders(Places::DISCONNECT).is_none());
     }
 
     #[test]
     fn a_block_is_checked_again_for_another_packet() {
         let bytes = [5, 0x18, 0, 0, 0, 1];
         let will = decode(&bytes, Places::WILL).unwrap();
-        assert_eq!(will.check(Version::V5, Places::WILL), Ok((5, Places::WILL)));
+        assert_eq!(will.check(Version::V5, Places::WILL), Ok(5));
         let cause = Cause::PropertyNotAllowed(PropertyId::WillDelayInterval);
         assert_eq!(will.check(Version::V5, Places::PUBLISH), Err(cause.into()));
     }

@@ -7,6 +7,7 @@ use bytes::BufMut;
 use crate::error::{Cause, EncodeError, Fault};
 use crate::property_id::{PropertyId, PropertyType, Range, Rule};
 use crate::qos::QoS;
+use crate::text::{Bytes, Secret, Text};
 use crate::topic;
 use crate::varint;
 use crate::wire::{self, Reader};
@@ -247,8 +248,9 @@ impl<'a> Property<'a> {
             }
             Value::String(text) => {
                 if rule.range == Range::TopicName {
-                    topic::check_name(text).map_err(Cause::InvalidResponseTopic)?;
-                    wire::checked_binary_len(text.as_bytes())?
+                    let len = wire::checked_binary_len(text.as_bytes())?;
+                    topic::check_name(text).map_err(Cause::of_response_topic)?;
+                    len
                 } else {
                     wire::checked_string_len(text)?
                 }
@@ -309,7 +311,7 @@ pub(crate) fn check_value(rule: &Rule, reader: &mut Reader<'_>) -> Result<(), Fa
         PropertyType::Utf8String if rule.range == Range::TopicName => {
             let name = reader.string()?;
             return topic::check_name(name)
-                .map_err(|error| before.fault(Cause::InvalidResponseTopic(error)));
+                .map_err(|error| before.fault(Cause::of_response_topic(error)));
         }
         PropertyType::Utf8String => return reader.checked_string_bytes().map(drop),
         PropertyType::Utf8StringPair => {
@@ -344,13 +346,20 @@ fn range_cause(rule: &Rule) -> Cause {
 /// The variant with its value; Authentication Data only by its length.
 impl fmt::Debug for Property<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}(", self.id())?;
-        self.fmt_value(f)?;
-        f.write_str(")")
+        let id = self.id();
+        match self.value() {
+            Value::String(text) => write!(f, "{id:?}({text:?})"),
+            Value::Pair(name, value) => write!(f, "{id:?}({name:?}, {value:?})"),
+            _ => {
+                write!(f, "{id:?}(")?;
+                self.fmt_value(f)?;
+                f.write_str(")")
+            }
+        }
     }
 }
 
-/// `Name=value`, binary data abbreviated, Authentication Data only by its length.
+/// `Name=value`, long values abbreviated, Authentication Data only by its length.
 impl fmt::Display for Property<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}=", self.id())?;
@@ -361,15 +370,15 @@ impl fmt::Display for Property<'_> {
 impl Property<'_> {
     fn fmt_value(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Self::AuthenticationData(bytes) = self {
-            return write!(f, "{}", crate::text::Secret(bytes));
+            return write!(f, "{}", Secret(bytes));
         }
         match self.value() {
             Value::Byte(value) => write!(f, "{value}"),
             Value::Two(value) => write!(f, "{value}"),
             Value::Four(value) | Value::Variable(value) => write!(f, "{value}"),
-            Value::String(text) => write!(f, "{text:?}"),
-            Value::Pair(name, value) => write!(f, "{name:?}:{value:?}"),
-            Value::Binary(bytes) => write!(f, "{}", crate::text::Bytes(bytes)),
+            Value::String(text) => write!(f, "{}", Text(text)),
+            Value::Pair(name, value) => write!(f, "{}:{}", Text(name), Text(value)),
+            Value::Binary(bytes) => write!(f, "{}", Bytes(bytes)),
         }
     }
 }

@@ -40,6 +40,12 @@ impl QoS {
     }
 }
 
+impl From<QoS> for u8 {
+    fn from(qos: QoS) -> Self {
+        qos.get()
+    }
+}
+
 impl fmt::Display for QoS {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.get(), f)

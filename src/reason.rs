@@ -198,15 +198,20 @@ impl ReasonCode {
         })
     }
 
-    /// The code to use in a CONNACK of `version` in place of this one: itself in 5.0, and in 3.x
-    /// the nearest that has a return code.
-    pub(crate) const fn for_connack(self, version: Version) -> Self {
-        if version.is_v5() || self.return_code().is_some() {
-            return self;
-        }
+    /// The code of 3.x with the meaning of this one in a CONNACK, or the nearest; `None` where
+    /// 3.x closes the connection without a CONNACK.
+    pub(crate) const fn for_connack_of_v3(self) -> Option<Self> {
         match self {
-            Self::BANNED | Self::BAD_AUTHENTICATION_METHOD => Self::NOT_AUTHORIZED,
-            _ => Self::SERVER_UNAVAILABLE,
+            Self::BANNED | Self::BAD_AUTHENTICATION_METHOD => Some(Self::NOT_AUTHORIZED),
+            Self::SERVER_BUSY
+            | Self::QUOTA_EXCEEDED
+            | Self::USE_ANOTHER_SERVER
+            | Self::SERVER_MOVED
+            | Self::CONNECTION_RATE_EXCEEDED => Some(Self::SERVER_UNAVAILABLE),
+            _ => match self.return_code() {
+                Some(_) => Some(self),
+                None => None,
+            },
         }
     }
 
@@ -235,6 +240,12 @@ impl fmt::Display for ReasonCode {
             Some(name) => write!(f, " {name}"),
             None => Ok(()),
         }
+    }
+}
+
+impl From<u8> for ReasonCode {
+    fn from(value: u8) -> Self {
+        Self::new(value)
     }
 }
 

@@ -35,6 +35,25 @@ impl fmt::Display for Bytes<'_> {
     }
 }
 
+/// A string in a log line: quoted, cut after a while.
+pub(crate) struct Text<'a>(pub(crate) &'a str);
+
+/// As much of a string as is shown.
+const SHOWN_TEXT: usize = 128;
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = self.0.char_indices().map(|(at, _)| at).take_while(|at| *at <= SHOWN_TEXT);
+        let shown = if self.0.len() > SHOWN_TEXT { end.last() } else { None };
+        let shown = shown.and_then(|end| self.0.get(..end)).unwrap_or(self.0);
+        write!(f, "{shown:?}")?;
+        if shown.len() < self.0.len() {
+            write!(f, "… ({} bytes)", self.0.len())?;
+        }
+        Ok(())
+    }
+}
+
 /// Bytes of which only the length is shown.
 pub(crate) struct Secret<'a>(pub(crate) &'a [u8]);
 
@@ -68,6 +87,14 @@ mod tests {
         for (bytes, text) in rows {
             assert_eq!(Bytes(bytes).to_string(), text);
         }
+    }
+
+    #[test]
+    fn long_strings_are_cut_between_characters() {
+        assert_eq!(Text("größe").to_string(), "\"größe\"");
+        let long = "a".to_string() + &"ü".repeat(100);
+        let shown = "a".to_string() + &"ü".repeat(63);
+        assert_eq!(Text(&long).to_string(), alloc::format!("{shown:?}… (201 bytes)"));
     }
 
     #[test]

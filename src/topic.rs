@@ -249,7 +249,10 @@ impl<'a> TryFrom<&'a str> for TopicName<'a> {
     }
 }
 
-/// A string that was found to be a Topic Filter of 5.0, and so of every version.
+/// A string that was found to be a Topic Filter of 5.0, which knows Shared Subscriptions.
+///
+/// 3.x takes the same string for the same filter, unless it begins with `$share/`, which is a
+/// level like any other there: [`check_filter`] takes a version.
 ///
 /// ```
 /// use sansio_mqtt::{TopicFilter, TopicName};

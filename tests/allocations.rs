@@ -314,13 +314,13 @@ fn a_message_shares_its_frame_for_nothing_and_is_compacted_for_two_allocations()
         Message::from_publish(&publish, Version::V5, owned.frame()).unwrap()
     });
     assert_eq!((found, &again), (NONE, &message));
-    assert_eq!(count(|| message.clone().with_qos(QoS::AtMostOnce).len()).0, NONE);
+    assert_eq!(count(|| message.clone().with_qos(QoS::AtMostOnce).size()).0, NONE);
 
     let (found, compact) = count(|| message.compact());
     assert_eq!(compact, message);
     assert_eq!(found.allocations, 2, "{found:?}");
     // 12 bytes of message; the rest is the counter, whatever the message.
-    let counter = found.bytes - message.len();
+    let counter = found.bytes - message.size();
     assert!(counter <= 64, "{found:?}");
     let (found, _) = count(|| compact.clone());
     assert_eq!(found, NONE);

@@ -138,10 +138,18 @@ fn json_hides_secrets_unless_asked() {
         assert_eq!(first["fields"]["user_name"], "alice");
         assert_eq!(first["fields"]["password"].to_string(), password);
     }
-    let auth = b"f0 08 18 06 15 00 00 16 00 01 2a";
     let (_, out, _) = run(&["--json"], b"f0 0a 18 08 15 0000 16 0002 2a2a");
     assert!(out.contains(r#"{"name":"authentication_data","value":{"hidden_bytes":2}}"#), "{out}");
-    assert_eq!(run(&["--secrets"], auth).0, 2);
+}
+
+#[test]
+fn bytes_around_a_fault_are_hidden_where_a_secret_may_be() {
+    let connect = b"10 1d 00044d515454 05 c2 003c 00 000163 000175 0006 736563726574 00000000";
+    let (code, out, _) = run(&[], connect);
+    assert_eq!(code, 1);
+    assert!(out.contains("--secrets") && !out.contains("73 65 63"), "{out}");
+    let (_, out, _) = run(&["--secrets"], connect);
+    assert!(out.contains("73 65 63"), "{out}");
 }
 
 #[test]

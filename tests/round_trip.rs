@@ -186,7 +186,15 @@ fn check_for_version(
 fn check_refusal(packet: Packet<'_>, feature: Feature) -> Result<(), TestCaseError> {
     let expected = match packet {
         Packet::Auth(_) => feature == Feature::Packet(PacketType::Auth),
-        Packet::Connect(_) => feature == Feature::PasswordWithoutUserName,
+        Packet::Connect(packet) => match feature {
+            Feature::AuthenticationMethod => packet.properties.authentication_method().is_some(),
+            feature => feature == Feature::PasswordWithoutUserName,
+        },
+        Packet::ConnAck(packet) => {
+            packet.reason_code.return_code().is_none()
+                && feature == Feature::ReasonCode(packet.reason_code)
+        }
+        Packet::Subscribe(_) | Packet::Unsubscribe(_) => feature == Feature::SharedSubscription,
         Packet::Publish(_) => feature == Feature::EmptyTopicName,
         Packet::SubAck(_) => matches!(feature, Feature::ReasonCode(code) if code.is_error()),
         Packet::Disconnect(packet) => feature == Feature::ReasonCode(packet.reason_code),

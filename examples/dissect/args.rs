@@ -48,8 +48,9 @@ pub(super) struct Args {
     #[arg(long)]
     pub(super) json: bool,
 
-    /// Show passwords and authentication data in JSON
-    #[arg(long, requires = "json")]
+    /// Show passwords and authentication data in JSON, and the bytes around a fault of a packet
+    /// that may hold some
+    #[arg(long)]
     pub(super) secrets: bool,
 }
 

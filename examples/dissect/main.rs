@@ -88,7 +88,7 @@ fn dissect(
         if args.json {
             writeln!(out, "{}", json::part(&part, args.secrets))?;
         } else {
-            text::write(&part, out)?;
+            text::write(&part, args.secrets, out)?;
         }
     }
     out.flush()?;

@@ -9,12 +9,12 @@ use super::parts::{Event, Part};
 /// Bytes that are shown on either side of a fault.
 const AROUND: usize = 8;
 
-pub(super) fn write(part: &Part<'_>, out: &mut dyn Write) -> Result<()> {
+pub(super) fn write(part: &Part<'_>, secrets: bool, out: &mut dyn Write) -> Result<()> {
     let (offset, len) = (part.offset, part.bytes.len());
     write!(out, "{offset:>6} {len:>5}  ")?;
     match &part.event {
         Event::Packet(packet) => writeln!(out, "{packet}"),
-        Event::Malformed { error, goes_on } => malformed(part, error, *goes_on, out),
+        Event::Malformed { error, goes_on } => malformed(part, error, *goes_on, secrets, out),
         Event::Incomplete { header: Some(header) } => {
             let name = header.packet_type().map_or("packet", PacketType::name);
             let whole = header.frame_len();
@@ -28,6 +28,7 @@ fn malformed(
     part: &Part<'_>,
     error: &DecodeError,
     goes_on: bool,
+    secrets: bool,
     out: &mut dyn Write,
 ) -> Result<()> {
     write!(out, "MALFORMED ")?;
@@ -38,7 +39,11 @@ fn malformed(
     let at = part.offset + error.offset;
     write!(out, "{INDENT}at byte {at} (byte {} of the packet)", error.offset)?;
     writeln!(out, "; reason code {}", error.reason_code())?;
-    bytes_around(part.bytes, error.offset, out)?;
+    if secrets || !may_hold_secrets(error.packet_type) {
+        bytes_around(part.bytes, error.offset, out)?;
+    } else {
+        writeln!(out, "{INDENT}bytes that may be secret: --secrets shows them")?;
+    }
     if goes_on {
         return Ok(());
     }
@@ -48,6 +53,12 @@ fn malformed(
         }
         None => writeln!(out, "{INDENT}no telling where the next packet begins"),
     }
+}
+
+/// Whether packets of this type have passwords or authentication data.
+fn may_hold_secrets(packet_type: Option<PacketType>) -> bool {
+    use PacketType::{Auth, ConnAck, Connect};
+    packet_type.is_none_or(|packet_type| matches!(packet_type, Connect | ConnAck | Auth))
 }
 
 const INDENT: &str = "              ";

@@ -40,15 +40,17 @@ impl<'a> ConnAck<'a> {
 
     /// The same packet without what `version` does not have; codes that 3.x lacks become the
     /// nearest that it has.
-    pub(crate) const fn for_version(self, version: Version) -> Self {
-        match version {
-            Version::V5 => self,
-            Version::V3_1_1 | Version::V3_1 => Self {
-                session_present: self.session_present && matches!(version, Version::V3_1_1),
-                reason_code: self.reason_code.for_connack(version),
-                properties: Properties::NONE,
-            },
+    pub(crate) fn for_version(self, version: Version) -> Result<Self, EncodeError> {
+        if version.is_v5() {
+            return Ok(self);
         }
+        let feature = Feature::ReasonCode(self.reason_code);
+        let reason_code = self
+            .reason_code
+            .for_connack_of_v3()
+            .ok_or(EncodeError::NotInVersion(version, feature))?;
+        let session_present = self.session_present && version == Version::V3_1_1;
+        Ok(Self { session_present, reason_code, properties: Properties::NONE })
     }
 
     #[inline]
@@ -91,7 +93,7 @@ impl<'a> Body<'a> for ConnAck<'a> {
         if self.session_present && self.reason_code != ReasonCode::SUCCESS {
             return Err(Cause::SessionPresentWithError.into());
         }
-        let (properties, _) = self.properties.check(version, Places::CONNACK)?;
+        let properties = self.properties.check(version, Places::CONNACK)?;
         if !version.is_v5() {
             let feature = Feature::ReasonCode(self.reason_code);
             let code = self
@@ -167,13 +169,16 @@ mod tests {
         let error =
             EncodeError::NotInVersion(Version::V3_1, Feature::ReasonCode(ReasonCode::BANNED));
         assert_eq!(encode(banned, Version::V3_1), Err(error));
-        let refusal = banned.for_version(Version::V3_1);
+        let refusal = banned.for_version(Version::V3_1).unwrap();
         assert_eq!(encode(refusal, Version::V3_1).unwrap(), [0x20, 2, 0, 5]);
+        // v3.1.1 [MQTT-3.2.2-6]
+        let malformed = ConnAck::refuse(ReasonCode::MALFORMED_PACKET);
+        assert!(malformed.for_version(Version::V3_1_1).is_err());
         let resumed = ConnAck { session_present: true, ..Default::default() };
         let error = EncodeError::NotInVersion(Version::V3_1, Feature::SessionPresent);
         assert_eq!(encode(resumed, Version::V3_1), Err(error));
         assert_eq!(encode(resumed, Version::V3_1_1).unwrap(), [0x20, 2, 1, 0]);
-        let plain = resumed.for_version(Version::V3_1);
+        let plain = resumed.for_version(Version::V3_1).unwrap();
         assert_eq!(encode(plain, Version::V3_1).unwrap(), [0x20, 2, 0, 0]);
     }
 

@@ -12,7 +12,7 @@ use crate::properties::Properties;
 use crate::property_id::PropertyId;
 use crate::qos::QoS;
 use crate::scan;
-use crate::text::Secret;
+use crate::text::{Bytes, Secret};
 use crate::topic;
 use crate::version::Version;
 use crate::wire::{self, Reader};
@@ -55,7 +55,7 @@ pub struct Connect<'a> {
 
 /// A message that the server publishes for a client whose connection ends without DISCONNECT.
 /// §3.1.2.5
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Will<'a> {
     /// Of the message.
     pub qos: QoS,
@@ -111,6 +111,9 @@ impl<'a> Connect<'a> {
         }
         if version == Version::V3_1_1 && self.password.is_some() && self.user_name.is_none() {
             return Err(EncodeError::NotInVersion(version, Feature::PasswordWithoutUserName));
+        }
+        if self.properties.contains(PropertyId::AuthenticationMethod) {
+            return Err(EncodeError::NotInVersion(version, Feature::AuthenticationMethod));
         }
         let will = self.will.map(|will| Will { properties: Properties::NONE, ..will });
         Ok(Self { version, properties: Properties::NONE, will, ..self })
@@ -181,7 +184,7 @@ impl<'a> Body<'a> for Connect<'a> {
             return Err(Cause::PasswordWithoutUserName.into());
         }
         check_client_id(self.client_id, version, self.clean_start)?;
-        let (properties, _) = self.properties.check(version, Places::CONNECT)?;
+        let properties = self.properties.check(version, Places::CONNECT)?;
         check_authentication(&self.properties)?;
         // The protocol name with its length, the level, the flags and Keep Alive.
         let mut remaining = version.protocol_name().len().saturating_add(6);
@@ -189,7 +192,7 @@ impl<'a> Body<'a> for Connect<'a> {
         let mut add = |len: usize| remaining = remaining.saturating_add(len);
         add(wire::checked_string_len(self.client_id)?);
         if let Some(will) = &self.will {
-            (will_properties, _) = will.properties.check(version, Places::WILL)?;
+            will_properties = will.properties.check(version, Places::WILL)?;
             let topic_len = wire::checked_binary_len(will.topic.as_bytes())?;
             topic::check_name(will.topic).map_err(Cause::of_topic_name)?;
             add(topic_len);
@@ -378,6 +381,19 @@ impl fmt::Debug for Connect<'_> {
             .field("will", &self.will)
             .field("user_name", &self.user_name)
             .field("password", &self.password.map(Secret))
+            .finish()
+    }
+}
+
+/// All fields, the payload abbreviated.
+impl fmt::Debug for Will<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Will")
+            .field("qos", &self.qos)
+            .field("retain", &self.retain)
+            .field("properties", &self.properties)
+            .field("topic", &self.topic)
+            .field("payload", &format_args!("{}", Bytes(self.payload)))
             .finish()
     }
 }

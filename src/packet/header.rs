@@ -67,20 +67,15 @@ impl FixedHeader {
 
     /// Bytes of the fixed header itself, 2 to 5.
     #[inline]
-    pub const fn len(&self) -> usize {
+    pub const fn header_len(&self) -> usize {
         self.remaining_length.len.saturating_add(1)
-    }
-
-    /// Never: there are at least two bytes.
-    pub const fn is_empty(&self) -> bool {
-        false
     }
 
     /// Bytes of the whole packet, at most 268,435,460.
     #[inline]
     pub const fn frame_len(&self) -> usize {
         // Lossless: targets have addresses of 32 bits at least.
-        (self.remaining_length.value as usize).saturating_add(self.len())
+        (self.remaining_length.value as usize).saturating_add(self.header_len())
     }
 
     /// A rule that the packet breaks with the byte at `offset`.

@@ -208,14 +208,19 @@ impl<'a> Packet<'a> {
     /// acknowledgements, Subscription Options but the QoS, and the DUP flag of 3.1. CONNACK and
     /// SUBACK get the nearest code that there is.
     ///
-    /// Nothing is added: what the other version asks for beyond that, such as Reason Codes in an
-    /// UNSUBACK for 5.0 or a Client Identifier for 3.1, is missing still when it is encoded.
+    /// In 3.x an acknowledgement that reports a failure becomes a plain one: whoever does not want
+    /// that closes the connection in its place. Clean Start and Clean Session are the same flag,
+    /// and how long the session outlives its connection is not translated. Nothing is added: what
+    /// the other version asks for beyond that, such as Reason Codes in an UNSUBACK for 5.0 or a
+    /// Client Identifier for 3.1, is missing still when it is encoded.
     ///
     /// # Errors
     ///
-    /// [`EncodeError::NotInVersion`] if that would change what the packet says: an AUTH, a
-    /// DISCONNECT with a reason, an empty Topic Name, a password alone in 3.1.1, a failure in a
-    /// SUBACK of 3.1.
+    /// [`EncodeError::NotInVersion`] if that would change what the packet asks for: an AUTH or a
+    /// CONNECT with an Authentication Method, a received Shared Subscription, a DISCONNECT with a
+    /// reason,
+    /// an empty Topic Name, a password alone in 3.1.1, a CONNACK that 3.x has no code for, a
+    /// failure in a SUBACK of 3.1.
     ///
     /// ```
     /// use sansio_mqtt::{Packet, Property, Publish, Version};
@@ -232,15 +237,15 @@ impl<'a> Packet<'a> {
     pub fn for_version(&self, version: Version) -> Result<Self, EncodeError> {
         Ok(match *self {
             Self::Connect(packet) => Self::Connect(packet.for_version(version)?),
-            Self::ConnAck(packet) => Self::ConnAck(packet.for_version(version)),
+            Self::ConnAck(packet) => Self::ConnAck(packet.for_version(version)?),
             Self::Publish(packet) => Self::Publish(packet.for_version(version)?),
             Self::PubAck(packet) => Self::PubAck(packet.for_version(version)),
             Self::PubRec(packet) => Self::PubRec(packet.for_version(version)),
             Self::PubRel(packet) => Self::PubRel(packet.for_version(version)),
             Self::PubComp(packet) => Self::PubComp(packet.for_version(version)),
-            Self::Subscribe(packet) => Self::Subscribe(packet.for_version(version)),
+            Self::Subscribe(packet) => Self::Subscribe(packet.for_version(version)?),
             Self::SubAck(packet) => Self::SubAck(packet.for_version(version)?),
-            Self::Unsubscribe(packet) => Self::Unsubscribe(packet.for_version(version)),
+            Self::Unsubscribe(packet) => Self::Unsubscribe(packet.for_version(version)?),
             Self::UnsubAck(packet) => Self::UnsubAck(packet.for_version(version)),
             Self::Disconnect(packet) => Self::Disconnect(packet.for_version(version)?),
             Self::PingReq | Self::PingResp => *self,
@@ -291,7 +296,8 @@ fn split(frame: &[u8]) -> Result<(FixedHeader, &[u8]), DecodeError> {
     };
     match frame.split_at_checked(header.frame_len()) {
         Some((packet, [])) => {
-            let body = packet.split_at_checked(header.len()).map_or(&[][..], |(_, body)| body);
+            let body =
+                packet.split_at_checked(header.header_len()).map_or(&[][..], |(_, body)| body);
             Ok((header, body))
         }
         Some((packet, _)) => Err(header.error(Cause::TrailingBytes, packet.len())),

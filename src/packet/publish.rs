@@ -1,5 +1,7 @@
 //! PUBLISH, MQTT 5.0 §3.3.
 
+use core::fmt;
+
 use bytes::BufMut;
 
 use crate::error::{Cause, EncodeError, Fault, Feature};
@@ -12,6 +14,7 @@ use crate::properties::Properties;
 use crate::property_id::PropertyId;
 use crate::qos::QoS;
 use crate::scan;
+use crate::text::Bytes;
 use crate::topic::{self, NameError};
 use crate::version::Version;
 use crate::wire::{self, Reader};
@@ -27,7 +30,7 @@ use crate::wire::{self, Reader};
 /// assert_eq!(out, b"\x30\x09\x00\x03a/b21.5");
 /// # Ok::<(), sansio_mqtt::EncodeError>(())
 /// ```
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Publish<'a> {
     /// Whether this may be sent again; never at QoS 0. v5 [MQTT-3.3.1-2]
     pub dup: bool,
@@ -124,7 +127,7 @@ impl<'a> Body<'a> for Publish<'a> {
             return Err(Cause::DupAtQoS0.into());
         }
         let topic_len = wire::checked_binary_len(self.topic.as_bytes())?;
-        let (properties, _) = self.properties.check(version, Places::PUBLISH)?;
+        let properties = self.properties.check(version, Places::PUBLISH)?;
         if self.topic.is_empty() {
             self.check_empty_topic(version)?;
         } else {
@@ -164,6 +167,21 @@ impl<'a> Body<'a> for Publish<'a> {
     #[inline(always)]
     fn payload(&self) -> &'a [u8] {
         self.payload
+    }
+}
+
+/// All fields, the payload abbreviated.
+impl fmt::Debug for Publish<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publish")
+            .field("dup", &self.dup)
+            .field("qos", &self.qos)
+            .field("retain", &self.retain)
+            .field("topic", &self.topic)
+            .field("packet_id", &self.packet_id)
+            .field("properties", &self.properties)
+            .field("payload", &format_args!("{}", Bytes(self.payload)))
+            .finish()
     }
 }
 

@@ -79,7 +79,7 @@ impl<'a> Body<'a> for SubAck<'a> {
     type Plan = Plan;
 
     fn check(&self, version: Version) -> Result<Plan, EncodeError> {
-        let (properties, _) = self.properties.check(version, Places::SUBACK)?;
+        let properties = self.properties.check(version, Places::SUBACK)?;
         let properties_len = if version.is_v5() { block_len(properties) } else { 0 };
         let mut codes: usize = 0;
         for code in self.reason_codes {
@@ -148,7 +148,7 @@ impl<'a> Body<'a> for UnsubAck<'a> {
     type Plan = Plan;
 
     fn check(&self, version: Version) -> Result<Plan, EncodeError> {
-        let (properties, _) = self.properties.check(version, Places::UNSUBACK)?;
+        let properties = self.properties.check(version, Places::UNSUBACK)?;
         if !version.is_v5() {
             return match self.reason_codes.iter().next() {
                 Some(_) => Err(EncodeError::NotInVersion(version, Feature::UnsubAckReasonCodes)),
@@ -299,7 +299,7 @@ impl Iterator for ReasonCodesIter<'_> {
             Iter::List(list) => list.next()?,
             Iter::Block(bytes) => ReasonCode::new(bytes.next()?),
         };
-        let replaced = self.one_failure && code.is_error();
+        let replaced = self.one_failure && code.is_error() && code.is_in_suback(Version::V5);
         Some(if replaced { ReasonCode::UNSPECIFIED_ERROR } else { code })
     }
 

@@ -160,7 +160,7 @@ impl<'a> Subscription<'a> {
             if !version.is_v5() {
                 return Err(EncodeError::NotInVersion(version, Feature::SubscriptionOptions));
             }
-            if self.no_local && self.topic_filter.starts_with(topic::SHARE_PREFIX) {
+            if self.no_local && is_shared(self.topic_filter) {
                 return Err(Cause::NoLocalOnSharedSubscription.into());
             }
         }
@@ -172,6 +172,11 @@ impl<'a> Subscription<'a> {
         wire::put_binary(self.topic_filter.as_bytes(), out);
         out.put_u8(self.options());
     }
+}
+
+/// Whether 5.0 takes a Topic Filter for that of a Shared Subscription.
+pub(crate) fn is_shared(topic_filter: &str) -> bool {
+    topic_filter.starts_with(topic::SHARE_PREFIX)
 }
 
 fn check_options(options: u8, version: Version) -> Result<(), Cause> {
@@ -196,16 +201,21 @@ impl<'a> Subscribe<'a> {
     }
 
     /// The same packet without what `version` does not have.
-    pub(crate) fn for_version(self, version: Version) -> Self {
+    pub(crate) fn for_version(self, version: Version) -> Result<Self, EncodeError> {
         if version.is_v5() {
-            return Self { dup: false, ..self };
+            return Ok(Self { dup: false, ..self });
         }
-        Self {
+        if self.subscriptions.are_of_v5()
+            && self.subscriptions.iter().any(|subscription| is_shared(subscription.topic_filter))
+        {
+            return Err(EncodeError::NotInVersion(version, Feature::SharedSubscription));
+        }
+        Ok(Self {
             dup: self.dup && version == Version::V3_1,
             properties: Properties::NONE,
             subscriptions: self.subscriptions.qos_only(),
             ..self
-        }
+        })
     }
 
     #[inline]
@@ -230,7 +240,7 @@ impl<'a> Body<'a> for Subscribe<'a> {
 
     fn check(&self, version: Version) -> Result<Plan, EncodeError> {
         check_dup(self.dup, version)?;
-        let (properties, _) = self.properties.check(version, Places::SUBSCRIBE)?;
+        let properties = self.properties.check(version, Places::SUBSCRIBE)?;
         let properties_len = if version.is_v5() { block_len(properties) } else { 0 };
         let list = self.subscriptions.check(version)?;
         let remaining = list.saturating_add(properties_len).saturating_add(2);
@@ -303,6 +313,12 @@ impl<'a> Subscriptions<'a> {
             Source::List(list) => Iter::List(list.iter()),
         };
         SubscriptionsIter { iter, qos_only }
+    }
+
+    /// Whether they were received in 5.0, where some may be shared.
+    const fn are_of_v5(&self) -> bool {
+        let Self::Block(block) = self else { return false };
+        matches!(block.source, Source::Checked(_, Version::V5))
     }
 
     fn qos_only(self) -> Self {
@@ -441,15 +457,26 @@ mod tests {
         let error = EncodeError::NotInVersion(Version::V3_1_1, Feature::SubscriptionOptions);
         assert_eq!(encode(subscribe, Version::V3_1_1), Err(error));
         let bytes = [0x82, 6, 0, 1, 0, 1, b'a', 2];
-        let plain = subscribe.for_version(Version::V3_1_1);
+        let plain = subscribe.for_version(Version::V3_1_1).unwrap();
         assert_eq!(encode(plain, Version::V3_1_1).unwrap(), bytes);
 
         let received = encode(subscribe, Version::V5).unwrap();
         let packet = Packet::decode(&received, Version::V5, Sender::Client).unwrap();
         let Packet::Subscribe(received) = packet else { panic!("{packet}") };
         assert_eq!(encode(received, Version::V3_1_1), Err(error));
-        let plain = received.for_version(Version::V3_1_1);
+        let plain = received.for_version(Version::V3_1_1).unwrap();
         assert_eq!(encode(plain, Version::V3_1_1).unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_shared_subscription_of_5_is_no_filter_of_3_x() {
+        let list = [Subscription::new("$share/g/a", QoS::AtMostOnce)];
+        let subscribe = Subscribe::new(PacketId::MIN, &list);
+        for version in [Version::V3_1_1, Version::V5] {
+            let bytes = encode(subscribe, version).unwrap();
+            let packet = Packet::decode(&bytes, version, Sender::Client).unwrap();
+            assert_eq!(packet.for_version(Version::V3_1).is_ok(), !version.is_v5());
+        }
     }
 
     #[test]

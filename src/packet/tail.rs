@@ -62,7 +62,7 @@ impl Tail {
         if matches!(properties, Properties::List([])) && reason_code == ReasonCode::SUCCESS {
             return Ok(Self { form: Form::Omitted, properties: 0 });
         }
-        let (properties_len, senders) = properties.check(version, place)?;
+        let properties_len = properties.check(version, place)?;
         if !version.is_v5() {
             if reason_code != ReasonCode::SUCCESS {
                 let feature = Feature::ReasonCode(reason_code);
@@ -77,7 +77,7 @@ impl Tail {
             if places.is_none() {
                 return Err(Cause::InvalidReasonCode(reason_code.get()).into());
             }
-            if places.and(senders).is_none() {
+            if properties.senders(places).is_none() {
                 return Err(EncodeError::NoSender);
             }
         }

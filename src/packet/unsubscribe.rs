@@ -5,11 +5,11 @@ use core::slice;
 
 use bytes::BufMut;
 
-use crate::error::{Cause, EncodeError, Fault};
+use crate::error::{Cause, EncodeError, Fault, Feature};
 use crate::list::list_traits;
 use crate::packet::ack::{check_dup, dup_flag};
 use crate::packet::body::Body;
-use crate::packet::subscribe::Plan;
+use crate::packet::subscribe::{Plan, is_shared};
 use crate::packet::tail::block_len;
 use crate::packet_id::PacketId;
 use crate::packet_type::Places;
@@ -39,9 +39,17 @@ impl<'a> Unsubscribe<'a> {
     }
 
     /// The same packet without what `version` does not have.
-    pub(crate) fn for_version(self, version: Version) -> Self {
-        let properties = if version.is_v5() { self.properties } else { Properties::NONE };
-        Self { dup: self.dup && version == Version::V3_1, properties, ..self }
+    pub(crate) fn for_version(self, version: Version) -> Result<Self, EncodeError> {
+        if version.is_v5() {
+            return Ok(Self { dup: false, ..self });
+        }
+        let of_v5 =
+            matches!(self.topic_filters, TopicFilters::Block(block) if block.version.is_v5());
+        if of_v5 && self.topic_filters.iter().any(is_shared) {
+            return Err(EncodeError::NotInVersion(version, Feature::SharedSubscription));
+        }
+        let dup = self.dup && version == Version::V3_1;
+        Ok(Self { dup, properties: Properties::NONE, ..self })
     }
 
     #[inline]
@@ -66,7 +74,7 @@ impl<'a> Body<'a> for Unsubscribe<'a> {
 
     fn check(&self, version: Version) -> Result<Plan, EncodeError> {
         check_dup(self.dup, version)?;
-        let (properties, _) = self.properties.check(version, Places::UNSUBSCRIBE)?;
+        let properties = self.properties.check(version, Places::UNSUBSCRIBE)?;
         let properties_len = if version.is_v5() { block_len(properties) } else { 0 };
         let list = self.topic_filters.check(version)?;
         let remaining = list.saturating_add(properties_len).saturating_add(2);

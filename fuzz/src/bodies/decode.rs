@@ -96,7 +96,7 @@ fn may_be_written_anew(frame: &[u8], encoded: &[u8], packet: &Packet<'_>, versio
     assert!(!version.is_v5(), "{packet:?} was decoded from other bytes than it encodes to");
     let bodies = [frame, encoded].map(|frame| {
         let header = FixedHeader::decode(frame).ok().flatten().expect("a whole packet");
-        (frame[0], &frame[header.len()..])
+        (frame[0], &frame[header.header_len()..])
     });
     // A Remaining Length that is not in its shortest form. v3.1.1 2.2.3
     if bodies[0] == bodies[1] {
@@ -183,7 +183,6 @@ fn is_message_of(message: &Message, publish: &Publish<'_>) {
     assert_eq!(message.to_publish(), expected);
     let identifiers = message.subscription_identifiers();
     assert!(identifiers.eq(publish.properties.subscription_identifiers()));
-    assert_eq!(message.is_empty(), matches!(message.len(), 0));
     show(&format_args!("{message:?}"));
 }
 
