@@ -492,7 +492,7 @@ mod tests {
             let input = input(seed);
             let owned = OwnedPacket::arbitrary(&mut Unstructured::new(&input)).unwrap();
             let (version, sender) = (owned.version(), owned.sender());
-            kinds.insert((owned.packet_type(), version, sender as u8));
+            kinds.insert((owned.packet().packet_type(), version, sender as u8));
             let copy = OwnedPacket::from_packet(&owned.packet(), version, sender);
             assert_eq!(copy, Ok(owned));
         }
@@ -512,7 +512,7 @@ mod tests {
     #[test]
     fn an_input_without_bytes_gives_a_packet() {
         let owned = OwnedPacket::arbitrary(&mut Unstructured::new(&[])).unwrap();
-        assert_eq!(owned.packet_type(), PacketType::Connect);
+        assert_eq!(owned.packet().packet_type(), PacketType::Connect);
         let least = OwnedPacket::size_hint(0).0;
         assert!(OwnedPacket::arbitrary(&mut Unstructured::new(&[0; 64][..least])).is_ok());
     }

@@ -95,7 +95,11 @@ impl Decoder {
         &mut self,
         bytes: &'a [u8],
     ) -> Result<Option<(Packet<'a>, usize)>, DecodeError> {
-        let Some(header) = FixedHeader::decode(bytes)? else { return Ok(None) };
+        let header = match FixedHeader::decode(bytes) {
+            Ok(Some(header)) => header,
+            Ok(None) => return Ok(None),
+            Err(error) => return Err(DecodeError { version: self.version, ..error }),
+        };
         let len = header.frame_len();
         if len > self.maximum_packet_size as usize {
             return Err(self.too_large(header));
@@ -107,6 +111,7 @@ impl Decoder {
             Some(version) => {
                 let wrap = |packet| Some((packet, len));
                 Packet::decode_body(header, body, version, self.sender, wrap)
+                    .map_err(|error| error.in_version(version))
             }
             None => self.decode_first(header, body).map(|packet| Some((packet, len))),
         }
@@ -126,7 +131,10 @@ impl Decoder {
     /// Refuses a packet for its header, when its body is not there yet.
     fn check_header(&self, header: FixedHeader) -> Result<(), DecodeError> {
         match self.version {
-            Some(version) => header.check(version, self.sender).map(drop),
+            Some(version) => header
+                .check(version, self.sender)
+                .map(drop)
+                .map_err(|error| error.in_version(version)),
             None => header.check_connect(),
         }
     }
@@ -134,7 +142,8 @@ impl Decoder {
     #[cold]
     fn too_large(&self, header: FixedHeader) -> DecodeError {
         let size = u32::try_from(header.frame_len()).unwrap_or(u32::MAX);
-        header.error(Cause::PacketTooLarge { size, maximum: self.maximum_packet_size }, 1)
+        let cause = Cause::PacketTooLarge { size, maximum: self.maximum_packet_size };
+        DecodeError { version: self.version, ..header.error(cause, 1) }
     }
 }
 
@@ -199,6 +208,24 @@ mod tests {
             assert_eq!(error.cause.refusal_version(), Some(answer));
             assert_eq!(error.offset, 8);
         }
+    }
+
+    #[test]
+    fn a_connect_refused_behind_its_level_tells_its_version() {
+        // v3.1.1 [MQTT-3.1.4-1] closes without a word, 5.0 may answer.
+        let rows: [(&[u8], Option<Version>); 4] = [
+            (b"\x10\x0e\x00\x04MQTT\x05\x03\x00\x00\x00\x00\x01c", Some(Version::V5)),
+            (b"\x10\x0d\x00\x04MQTT\x04\x03\x00\x00\x00\x01c", Some(Version::V3_1_1)),
+            (b"\x10\x08\x00\x04MQTT\x06\x02", None),
+            (b"\xc0\x00", None),
+        ];
+        for (frame, version) in rows {
+            let error = Decoder::from_client().decode(frame).unwrap_err();
+            assert_eq!(error.version, version, "{error}");
+            assert_eq!(Connect::decode_any_version(frame).unwrap_err(), error);
+        }
+        let error = Decoder::from_server(Version::V5).decode(&[0x36, 0]).unwrap_err();
+        assert_eq!(error.version, Some(Version::V5));
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl Display for Connect<'_> {
         if self.clean_start {
             f.write_str(" clean start")?;
         }
-        write!(f, " keep alive {} s", self.keep_alive)?;
+        write!(f, ", keep alive {} s", self.keep_alive)?;
         if let Some(user_name) = self.user_name {
             write!(f, ", user {}", Text(user_name))?;
         }
@@ -301,7 +301,7 @@ mod tests {
             ),
             (
                 connect.into(),
-                "CONNECT 5.0 \"c\" clean start keep alive 0 s, user \"u\", password <6 bytes hidden>, will \"w\" QoS 0 0xff",
+                "CONNECT 5.0 \"c\" clean start, keep alive 0 s, user \"u\", password <6 bytes hidden>, will \"w\" QoS 0 0xff",
             ),
             (
                 Subscribe::new(id, &subscriptions).into(),

@@ -77,13 +77,13 @@ pub enum Cause {
     /// DUP is set at QoS 0. v5 [MQTT-3.3.1-2], v3.1.1 [MQTT-3.3.1-2]
     #[error("DUP set at QoS 0")]
     DupAtQoS0,
-    /// A Topic Name, that of a Will included. v5 4.7, v3.1.1 4.7
+    /// A Topic Name, that of a Will included, breaks the grammar. v5 4.7, v3.1.1 4.7
     #[error("a topic name that {0}")]
     InvalidTopicName(NameError),
-    /// A Response Topic. v5 [MQTT-3.3.2-14]
+    /// A Response Topic is no Topic Name. v5 [MQTT-3.3.2-14]
     #[error("a response topic that {0}")]
     InvalidResponseTopic(NameError),
-    /// A Topic Filter. v5 4.7, v3.1.1 4.7
+    /// A Topic Filter breaks the grammar. v5 4.7, v3.1.1 4.7
     #[error("a topic filter that {0}")]
     InvalidTopicFilter(FilterError),
     /// No Local is set on a Shared Subscription. v5 [MQTT-3.8.3-4]
@@ -288,8 +288,11 @@ impl Cause {
 pub struct DecodeError {
     /// The rule that is broken.
     pub cause: Cause,
-    /// The type of the packet, unless that is reserved.
+    /// The type of the packet, unless its number is reserved.
     pub packet_type: Option<PacketType>,
+    /// The version whose rules are broken: that of the connection, or the one that its first
+    /// CONNECT names; `None` as long as none is known. It tells in which form to answer.
+    pub version: Option<Version>,
     /// Where the field at fault begins, in bytes from the first of the packet.
     pub offset: usize,
     /// The length of the whole packet in bytes, by which it can be skipped; `None` where the
@@ -301,6 +304,14 @@ impl DecodeError {
     /// The Reason Code of 5.0 to answer the sender with: [`Cause::reason_code`].
     pub const fn reason_code(&self) -> ReasonCode {
         self.cause.reason_code()
+    }
+}
+
+impl DecodeError {
+    /// The same error, of a packet of this version.
+    #[inline(always)]
+    pub(crate) const fn in_version(self, version: Version) -> Self {
+        Self { version: Some(version), ..self }
     }
 }
 

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use crate::decoder::Decoder;
 use crate::error::{Cause, DecodeError, EncodeError};
 use crate::packet::{Packet, Publish};
-use crate::packet_type::{PacketType, Places, Sender};
+use crate::packet_type::{Places, Sender};
 use crate::properties::{Properties, PropertyBlock};
 use crate::property_id::PropertyId;
 use crate::qos::QoS;
@@ -339,15 +339,10 @@ impl OwnedPacket {
         Self::from_frame(frame, version, sender).map_err(|error| error.cause.into())
     }
 
-    /// The packet.
+    /// The packet; it is decoded at each call, so keep what this returns.
     pub fn packet(&self) -> Packet<'_> {
         // The frame was decoded when this was made, and it cannot change: it decodes again.
         Packet::decode(&self.frame, self.version, self.sender).unwrap_or(Packet::PingReq)
-    }
-
-    /// The type.
-    pub fn packet_type(&self) -> PacketType {
-        self.packet().packet_type()
     }
 
     /// The bytes of the packet, for a connection of the same version.

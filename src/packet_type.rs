@@ -34,7 +34,7 @@ impl fmt::Display for Sender {
     }
 }
 
-/// The type of a Control Packet, with its number on the wire.
+/// The type of a Control Packet, with its number on the wire. §2.1.2
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum PacketType {
@@ -235,6 +235,39 @@ impl Places {
         Self(self.0 | (self.0 & 0x5555_5555) << 1 | (self.0 & 0xaaaa_aaaa) >> 1)
     }
 }
+
+/// The name of one of the [`Places`] in the documentation.
+macro_rules! place_name {
+    (WILL) => {
+        "Will Properties"
+    };
+    (PUBLISH_BY_SERVER) => {
+        "PUBLISH from the server"
+    };
+    (PUBACK_BY_SERVER) => {
+        "PUBACK from the server"
+    };
+    (PUBREC_BY_SERVER) => {
+        "PUBREC from the server"
+    };
+    (DISCONNECT_BY_CLIENT) => {
+        "DISCONNECT from the client"
+    };
+    (DISCONNECT_BY_SERVER) => {
+        "DISCONNECT from the server"
+    };
+    (AUTH_BY_CLIENT) => {
+        "AUTH from the client"
+    };
+    (AUTH_BY_SERVER) => {
+        "AUTH from the server"
+    };
+    ($place:ident) => {
+        stringify!($place)
+    };
+}
+
+pub(crate) use place_name;
 
 #[cfg(test)]
 mod tests {

@@ -283,7 +283,7 @@ fn misplaced(mut reader: Reader<'_>, place: Places) -> Fault {
 }
 
 fn misplaced_cause(id: PropertyId, place: Places) -> Cause {
-    if id.rule().places.and(place.by_either()).is_none() || place == Places::WILL {
+    if id.rule().places.and(place.by_either()).is_none() {
         Cause::PropertyNotAllowed(id)
     } else {
         Cause::PropertyFromWrongSender(id)
@@ -314,10 +314,10 @@ fn check_list<'a>(
 
 /// Makes of one row per property that does not repeat: a method with its name.
 macro_rules! getters {
-    ($($name:ident $id:ident $value:ty;)+) => {
+    ($($name:ident $id:ident $value:ty, $doc:literal;)+) => {
         impl<'a> Properties<'a> {
             $(
-                #[doc = concat!("The value of [`Property::", stringify!($id), "`], if that is there.")]
+                #[doc = concat!("The value of [`Property::", stringify!($id), "`], if that is there.\n\n", $doc)]
                 #[inline]
                 pub fn $name(&self) -> Option<$value> {
                     match self.get(PropertyId::$id) {
@@ -331,31 +331,31 @@ macro_rules! getters {
 }
 
 getters! {
-    payload_format_indicator PayloadFormatIndicator bool;
-    message_expiry_interval MessageExpiryInterval u32;
-    content_type ContentType &'a str;
-    response_topic ResponseTopic &'a str;
-    correlation_data CorrelationData &'a [u8];
-    session_expiry_interval SessionExpiryInterval u32;
-    assigned_client_identifier AssignedClientIdentifier &'a str;
-    server_keep_alive ServerKeepAlive u16;
-    authentication_method AuthenticationMethod &'a str;
-    authentication_data AuthenticationData &'a [u8];
-    request_problem_information RequestProblemInformation bool;
-    will_delay_interval WillDelayInterval u32;
-    request_response_information RequestResponseInformation bool;
-    response_information ResponseInformation &'a str;
-    server_reference ServerReference &'a str;
-    reason_string ReasonString &'a str;
-    receive_maximum ReceiveMaximum u16;
-    topic_alias_maximum TopicAliasMaximum u16;
-    topic_alias TopicAlias u16;
-    maximum_qos MaximumQoS QoS;
-    retain_available RetainAvailable bool;
-    maximum_packet_size MaximumPacketSize u32;
-    wildcard_subscription_available WildcardSubscriptionAvailable bool;
-    subscription_identifier_available SubscriptionIdentifierAvailable bool;
-    shared_subscription_available SharedSubscriptionAvailable bool;
+    payload_format_indicator PayloadFormatIndicator bool, "Absent: false, unspecified bytes. §3.3.2.3.2";
+    message_expiry_interval MessageExpiryInterval u32, "In seconds. Absent: the message does not expire. §3.3.2.3.3";
+    content_type ContentType &'a str, "§3.3.2.3.9";
+    response_topic ResponseTopic &'a str, "Absent: the message is no request. §3.3.2.3.5";
+    correlation_data CorrelationData &'a [u8], "§3.3.2.3.6";
+    session_expiry_interval SessionExpiryInterval u32, "In seconds, `u32::MAX` for ever. Absent in CONNECT: 0; in CONNACK and DISCONNECT: as before. §3.1.2.11.2, §3.2.2.3.2, §3.14.2.2.2";
+    assigned_client_identifier AssignedClientIdentifier &'a str, "Absent: the client named itself. §3.2.2.3.7";
+    server_keep_alive ServerKeepAlive u16, "In seconds. Absent: the client's Keep Alive holds. §3.2.2.3.14";
+    authentication_method AuthenticationMethod &'a str, "Absent: no extended authentication. §3.1.2.11.9";
+    authentication_data AuthenticationData &'a [u8], "§3.1.2.11.10";
+    request_problem_information RequestProblemInformation bool, "Absent: true. §3.1.2.11.7";
+    will_delay_interval WillDelayInterval u32, "In seconds. Absent: 0. §3.1.3.2.2";
+    request_response_information RequestResponseInformation bool, "Absent: false. §3.1.2.11.6";
+    response_information ResponseInformation &'a str, "§3.2.2.3.15";
+    server_reference ServerReference &'a str, "§3.2.2.3.16, §3.14.2.2.5";
+    reason_string ReasonString &'a str, "For people to read. §3.2.2.3.9 and the like";
+    receive_maximum ReceiveMaximum u16, "1 to 65,535. Absent: 65,535. §3.1.2.11.3, §3.2.2.3.3";
+    topic_alias_maximum TopicAliasMaximum u16, "Absent: 0, no aliases. §3.1.2.11.5, §3.2.2.3.8";
+    topic_alias TopicAlias u16, "1 to 65,535. §3.3.2.3.4";
+    maximum_qos MaximumQoS QoS, "QoS 0 or 1. Absent: QoS 2. §3.2.2.3.4";
+    retain_available RetainAvailable bool, "Absent: true. §3.2.2.3.5";
+    maximum_packet_size MaximumPacketSize u32, "In bytes, not 0. Absent: what the protocol can express. §3.1.2.11.4, §3.2.2.3.6";
+    wildcard_subscription_available WildcardSubscriptionAvailable bool, "Absent: true. §3.2.2.3.11";
+    subscription_identifier_available SubscriptionIdentifierAvailable bool, "Absent: true. §3.2.2.3.12";
+    shared_subscription_available SharedSubscriptionAvailable bool, "Absent: true. §3.2.2.3.13";
 }
 
 list_traits!(Properties<'a>, Property<'a>, PropertiesIter<'a>);

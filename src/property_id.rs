@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-use crate::packet_type::{PacketType, Places, Sender};
+use crate::packet_type::{PacketType, Places, Sender, place_name};
 
 /// How the value of a property is represented, §1.5.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,12 +66,12 @@ impl Rule {
 macro_rules! properties {
     ($($identifier:literal $id:ident $name:literal $value:ident $range:ident
         [$($place:ident),+] [$($repeats:ident)?];)+) => {
-        /// Names a property; as `u8` its identifier on the wire.
+        /// Names a property; as `u8` its identifier on the wire. §2.2.2.2
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
         pub enum PropertyId {
             $(
-                #[doc = concat!("`", stringify!($identifier), "` ", $name, ", in ", stringify!($($place),+), ".")]
+                #[doc = concat!("`", stringify!($identifier), "` ", $name, $("; ", place_name!($place)),+)]
                 $id = $identifier,
             )+
         }

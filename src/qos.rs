@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// How often a message may arrive: the Quality of Service.
+/// How often a message may arrive: the Quality of Service. §4.3
 ///
 /// Ordered: the lower of two is `min`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::packet_type::{PacketType, Places, Sender};
+use crate::packet_type::{PacketType, Places, Sender, place_name};
 use crate::version::Version;
 
 /// The result of an operation: below 0x80 a success, from 0x80 a failure.
@@ -27,7 +27,7 @@ macro_rules! reason_codes {
     ($($value:literal $constant:ident $name:literal [$($place:ident),+];)+) => {
         impl ReasonCode {
             $(
-                #[doc = concat!("`", stringify!($value), "` ", $name, ", in ", stringify!($($place),+), ".")]
+                #[doc = concat!("`", stringify!($value), "` ", $name, $("; ", place_name!($place)),+)]
                 pub const $constant: Self = Self($value);
             )+
 

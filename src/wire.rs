@@ -10,7 +10,7 @@ use crate::topic;
 use crate::varint;
 use crate::version::Version;
 
-/// What is left to read of a packet. A read that fails leaves the reader where it was.
+/// What is left to read of a packet. After a read that failed it may stand anywhere.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],

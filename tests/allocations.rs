@@ -295,7 +295,7 @@ fn owning_packets_of_one_buffer_allocates_once_in_all() {
     let bytes = Bytes::from_static(frame);
     let (found, owned) =
         count(|| OwnedPacket::from_frame(bytes, Version::V3_1_1, Sender::Server).unwrap());
-    assert_eq!((found, owned.packet_type()), (NONE, PacketType::Publish));
+    assert_eq!((found, owned.packet().packet_type()), (NONE, PacketType::Publish));
 }
 
 /// A compact copy has storage for all of its parts in one piece, and a count of the references

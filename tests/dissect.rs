@@ -31,7 +31,7 @@ fn capture(name: &str) -> String {
 fn shows_a_recorded_session_one_packet_a_line() {
     let (code, out, stderr) = run(&[&capture("mosquitto-v31-login-1.client.bin")], b"");
     let expected = "     \
-     0    34  CONNECT 3.1 \"pub\" clean start keep alive 60 s, user \"alice\", password <6 bytes hidden>
+     0    34  CONNECT 3.1 \"pub\" clean start, keep alive 60 s, user \"alice\", password <6 bytes hidden>
     34    13  PUBLISH \"login\" QoS 1 #1 \"in\"
     47     2  DISCONNECT 0x00 Normal disconnection
 ";
@@ -55,7 +55,7 @@ fn says_what_is_wrong_where_and_goes_on_behind_it() {
     ";
     let (code, out, _) = run(&[], stream);
     let expected = "     \
-     0    15  CONNECT 3.1.1 \"a\" clean start keep alive 60 s
+     0    15  CONNECT 3.1.1 \"a\" clean start, keep alive 60 s
     15     8  MALFORMED PUBLISH: QoS 3
               at byte 15 (byte 0 of the packet); reason code 0x81 Malformed Packet
               36 06 00 01 74 00 01 78

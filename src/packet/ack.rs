@@ -62,7 +62,7 @@ macro_rules! acks {
                     reader: &mut Reader<'a>,
                     version: Version,
                     sender: Sender,
-                    _dup: bool,
+                    #[allow(unused_variables, reason = "PUBREL alone has the flag")] dup: bool,
                 ) -> Result<Self, Fault> {
                     let packet_id = reader.packet_id()?;
                     let (reason_code, properties) = if version.is_v5() {
@@ -71,7 +71,7 @@ macro_rules! acks {
                         reader.finish()?;
                         (ReasonCode::SUCCESS, Properties::NONE)
                     };
-                    Ok(Self { $($dup: _dup,)? packet_id, reason_code, properties })
+                    Ok(Self { $($dup: dup,)? packet_id, reason_code, properties })
                 }
             }
 

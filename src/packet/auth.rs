@@ -12,7 +12,7 @@ use crate::reason::ReasonCode;
 use crate::version::Version;
 use crate::wire::Reader;
 
-/// Authentication exchange, in 5.0: one step of extended authentication, from either end.
+/// Authentication exchange, in 5.0: one step of extended authentication, from either end. §3.15
 ///
 /// §3.15.2.2.2 asks for an Authentication Method, §3.15.2.1 lets the properties be left out: an
 /// AUTH without any properties is taken for what it is, one that has some needs the method.

@@ -11,7 +11,7 @@ use crate::reason::ReasonCode;
 use crate::version::Version;
 use crate::wire::Reader;
 
-/// Connect acknowledgement: the server's answer to CONNECT.
+/// Connect acknowledgement: the server's answer to CONNECT. §3.2
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ConnAck<'a> {
     /// Whether the server resumes a session; never with a refusal, and not in 3.1.

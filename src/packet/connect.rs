@@ -17,7 +17,7 @@ use crate::topic;
 use crate::version::Version;
 use crate::wire::{self, Reader};
 
-/// Connection request: the first packet of a client.
+/// Connection request: the first packet of a client. §3.1
 ///
 /// The only packet that says of which version it is.
 ///
@@ -119,13 +119,40 @@ impl<'a> Connect<'a> {
         Ok(Self { version, properties: Properties::NONE, will, ..self })
     }
 
+    /// Reads the protocol name and level.
+    #[inline(always)]
+    pub(crate) fn decode_version(
+        reader: &mut Reader<'_>,
+        expected: Option<Version>,
+    ) -> Result<Version, Fault> {
+        let name_at = *reader;
+        let name = reader.binary()?;
+        let (is_mqtt, is_mqisdp) = (name == b"MQTT", name == b"MQIsdp");
+        if !is_mqtt && !is_mqisdp {
+            return Err(name_at.fault(Cause::InvalidProtocolName));
+        }
+        let level_at = *reader;
+        let version = match reader.byte()? {
+            3 if is_mqisdp => Version::V3_1,
+            4 if is_mqtt => Version::V3_1_1,
+            5 if is_mqtt => Version::V5,
+            level => return Err(level_at.fault(Cause::UnsupportedProtocolLevel(level))),
+        };
+        match expected {
+            Some(expected) if expected != version => {
+                Err(level_at.fault(Cause::VersionMismatch(version)))
+            }
+            _ => Ok(version),
+        }
+    }
+
     /// Reads a CONNECT of `expected`, or of the version that it names.
     #[inline(always)]
     pub(crate) fn decode(
         reader: &mut Reader<'a>,
         expected: Option<Version>,
     ) -> Result<Self, Fault> {
-        let version = decode_version(reader, expected)?;
+        let version = Self::decode_version(reader, expected)?;
         let flags_at = *reader;
         let flags = reader.byte()?;
         check_flags(flags, version).map_err(|cause| flags_at.fault(cause))?;
@@ -264,30 +291,6 @@ impl<'a> Will<'a> {
             topic,
             payload: reader.binary()?,
         })
-    }
-}
-
-/// Reads the protocol name and level.
-#[inline(always)]
-fn decode_version(reader: &mut Reader<'_>, expected: Option<Version>) -> Result<Version, Fault> {
-    let name_at = *reader;
-    let name = reader.binary()?;
-    let (is_mqtt, is_mqisdp) = (name == b"MQTT", name == b"MQIsdp");
-    if !is_mqtt && !is_mqisdp {
-        return Err(name_at.fault(Cause::InvalidProtocolName));
-    }
-    let level_at = *reader;
-    let version = match reader.byte()? {
-        3 if is_mqisdp => Version::V3_1,
-        4 if is_mqtt => Version::V3_1_1,
-        5 if is_mqtt => Version::V5,
-        level => return Err(level_at.fault(Cause::UnsupportedProtocolLevel(level))),
-    };
-    match expected {
-        Some(expected) if expected != version => {
-            Err(level_at.fault(Cause::VersionMismatch(version)))
-        }
-        _ => Ok(version),
     }
 }
 

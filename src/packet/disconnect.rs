@@ -11,7 +11,7 @@ use crate::reason::ReasonCode;
 use crate::version::Version;
 use crate::wire::Reader;
 
-/// Disconnect notification: the last packet of either end, in 3.x of the client.
+/// Disconnect notification: the last packet of either end, in 3.x of the client. §3.14
 ///
 /// What was received encodes to the same bytes, what is made from a list of properties to the
 /// shortest form.

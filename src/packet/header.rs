@@ -41,6 +41,7 @@ impl FixedHeader {
             Err(cause) => Err(DecodeError {
                 cause,
                 packet_type: PacketType::new(first >> 4),
+                version: None,
                 offset: 1,
                 frame_len: None,
             }),
@@ -82,7 +83,8 @@ impl FixedHeader {
     #[cold]
     pub(crate) const fn error(&self, cause: Cause, offset: usize) -> DecodeError {
         let packet_type = self.packet_type();
-        DecodeError { cause, packet_type, offset, frame_len: Some(self.frame_len()) }
+        let frame_len = Some(self.frame_len());
+        DecodeError { cause, packet_type, version: None, offset, frame_len }
     }
 
     /// Checks all of the header for a version, and gives the type.

@@ -142,8 +142,11 @@ impl<'a> Packet<'a> {
     /// [`Decoder`]: crate::Decoder
     #[inline]
     pub fn decode(frame: &'a [u8], version: Version, sender: Sender) -> Result<Self, DecodeError> {
-        let (header, body) = split(frame)?;
-        Self::decode_body(header, body, version, sender, |packet| packet)
+        split(frame)
+            .and_then(|(header, body)| {
+                Self::decode_body(header, body, version, sender, |packet| packet)
+            })
+            .map_err(|error| error.in_version(version))
     }
 
     /// Decodes a packet behind its fixed header, which has told how long it is, and wraps it in
@@ -212,14 +215,14 @@ impl<'a> Packet<'a> {
     /// that closes the connection in its place. Clean Start and Clean Session are the same flag,
     /// and how long the session outlives its connection is not translated. Nothing is added: what
     /// the other version asks for beyond that, such as Reason Codes in an UNSUBACK for 5.0 or a
-    /// Client Identifier for 3.1, is missing still when it is encoded.
+    /// Client Identifier for 3.1, is missing still when it is encoded. What version a list of Topic
+    /// Filters was made for is not known: one that begins with `$share/` stays as it is.
     ///
     /// # Errors
     ///
     /// [`EncodeError::NotInVersion`] if that would change what the packet asks for: an AUTH or a
     /// CONNECT with an Authentication Method, a received Shared Subscription, a DISCONNECT with a
-    /// reason,
-    /// an empty Topic Name, a password alone in 3.1.1, a CONNACK that 3.x has no code for, a
+    /// reason, an empty Topic Name, a password alone in 3.1.1, a CONNACK that 3.x has no code for, a
     /// failure in a SUBACK of 3.1.
     ///
     /// ```
@@ -265,7 +268,8 @@ impl<'a> Connect<'a> {
     /// # Errors
     ///
     /// [`Cause::ConnectExpected`] for any other packet; [`Cause::UnsupportedProtocolLevel`]
-    /// for a version that this crate does not have; and what else may be wrong.
+    /// for a version that this crate does not have; and what else may be wrong, with the version
+    /// if the CONNECT got as far as telling it.
     pub fn decode_any_version(frame: &'a [u8]) -> Result<Self, DecodeError> {
         let (header, body) = split(frame)?;
         Self::decode_first(header, body)
@@ -274,10 +278,12 @@ impl<'a> Connect<'a> {
     /// Decodes the first packet of a connection behind its fixed header.
     pub(crate) fn decode_first(header: FixedHeader, body: &'a [u8]) -> Result<Self, DecodeError> {
         header.check_connect()?;
-        let connect =
-            Self::decode(&mut Reader::new(body), None).map_err(|fault| located(header, fault))?;
+        let connect = Self::decode(&mut Reader::new(body), None).map_err(|fault| DecodeError {
+            version: Self::decode_version(&mut Reader::new(body), None).ok(),
+            ..located(header, fault)
+        })?;
         if connect.version.is_v5() {
-            header.check_minimal()?;
+            header.check_minimal().map_err(|error| error.in_version(connect.version))?;
         }
         Ok(connect)
     }
@@ -290,6 +296,7 @@ fn split(frame: &[u8]) -> Result<(FixedHeader, &[u8]), DecodeError> {
         return Err(DecodeError {
             cause: Cause::IncompletePacket,
             packet_type: frame.first().and_then(|first| PacketType::new(first >> 4)),
+            version: None,
             offset: frame.len(),
             frame_len: None,
         });

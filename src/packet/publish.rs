@@ -19,7 +19,7 @@ use crate::topic::{self, NameError};
 use crate::version::Version;
 use crate::wire::{self, Reader};
 
-/// An application message on its way, from either end.
+/// Publish message: an application message on its way, from either end. §3.3
 ///
 /// ```
 /// use sansio_mqtt::{Packet, Publish, Version};

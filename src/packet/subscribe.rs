@@ -18,7 +18,7 @@ use crate::topic;
 use crate::version::Version;
 use crate::wire::{self, Reader};
 
-/// Subscribe request, from the client.
+/// Subscribe request, from the client. §3.8
 ///
 /// ```
 /// use sansio_mqtt::{Packet, PacketId, QoS, Subscribe, Subscription, Version};
@@ -136,7 +136,7 @@ impl<'a> Subscription<'a> {
         let filter = reader.checked_topic_filter(version)?;
         let options_at = *reader;
         let options = reader.byte()?;
-        if options <= option::QOS.wrapping_sub(1) {
+        if QoS::new(options).is_some() {
             return Ok(());
         }
         check_options(options, version).map_err(|cause| options_at.fault(cause))?;

@@ -18,7 +18,7 @@ use crate::topic;
 use crate::version::Version;
 use crate::wire::{self, Reader};
 
-/// Unsubscribe request, from the client.
+/// Unsubscribe request, from the client. §3.10
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unsubscribe<'a> {
     /// Whether this is sent again, in 3.1; later versions have no such flag.
