@@ -133,7 +133,11 @@ fn check_rejected(vector: &Vector, version: Version, sender: Sender) -> Result<(
     if is_connect && sender == Sender::Client {
         check_refused_stream(Decoder::from_client(), vector)?;
         if error.frame_len.is_none_or(|len| len == bytes.len()) {
-            let any = Connect::decode_any_version(bytes).err();
+            // Which version it is, is known only from where the CONNECT has told it.
+            let any = Connect::decode_any_version(bytes).err().map(|mut any| {
+                any.version = any.version.or(Some(version));
+                any
+            });
             same(any, Some(error), "decodes as a CONNECT of any version to")?;
         }
     }
