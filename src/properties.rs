@@ -139,6 +139,16 @@ impl<'a> Properties<'a> {
         })
     }
 
+    /// Reads the properties of a packet of `version`, which has some in 5.0 only.
+    #[inline(always)]
+    pub(crate) fn decode_in(
+        version: Version,
+        reader: &mut Reader<'a>,
+        place: Places,
+    ) -> Result<Self, Fault> {
+        if version.is_v5() { Self::decode(reader, place) } else { Ok(Self::NONE) }
+    }
+
     /// Reads the Property Length and the properties, all of them checked.
     #[inline(always)]
     pub(crate) fn decode(reader: &mut Reader<'a>, place: Places) -> Result<Self, Fault> {

@@ -32,6 +32,15 @@ pub(crate) trait Body<'a> {
     }
 }
 
+/// What checking most packets finds out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    /// Bytes behind the fixed header.
+    pub(crate) remaining: usize,
+    /// Bytes of the properties, the Property Length not included.
+    pub(crate) properties: u32,
+}
+
 /// PINGREQ and PINGRESP, of which there is nothing but the fixed header.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ping(pub(crate) PacketType);

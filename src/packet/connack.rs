@@ -73,11 +73,7 @@ impl<'a> ConnAck<'a> {
         if session_present && reason_code != ReasonCode::SUCCESS {
             return Err(code_at.fault(Cause::SessionPresentWithError));
         }
-        let properties = if version.is_v5() {
-            Properties::decode(reader, Places::CONNACK)?
-        } else {
-            Properties::NONE
-        };
+        let properties = Properties::decode_in(version, reader, Places::CONNACK)?;
         reader.finish()?;
         Ok(Self { session_present, reason_code, properties })
     }
@@ -106,7 +102,7 @@ impl<'a> Body<'a> for ConnAck<'a> {
         if self.reason_code.places().and(Places::CONNACK).is_none() {
             return Err(Cause::InvalidReasonCode(code).into());
         }
-        Ok(Plan { remaining: block_len(properties).saturating_add(2), properties, code })
+        Ok(Plan { remaining: block_len(version, properties).saturating_add(2), properties, code })
     }
 
     #[inline(always)]

@@ -224,7 +224,7 @@ impl<'a> Body<'a> for Connect<'a> {
             topic::check_name(will.topic).map_err(Cause::of_topic_name)?;
             add(topic_len);
             add(wire::checked_binary_len(will.payload)?);
-            add(if version.is_v5() { block_len(will_properties) } else { 0 });
+            add(block_len(version, will_properties));
         }
         if let Some(user_name) = self.user_name {
             add(wire::checked_string_len(user_name)?);
@@ -232,7 +232,7 @@ impl<'a> Body<'a> for Connect<'a> {
         if let Some(password) = self.password {
             add(wire::checked_binary_len(password)?);
         }
-        add(if version.is_v5() { block_len(properties) } else { 0 });
+        add(block_len(version, properties));
         Ok(Plan { remaining, properties, will_properties })
     }
 
@@ -325,11 +325,8 @@ fn decode_properties<'a>(
     version: Version,
     place: Places,
 ) -> Result<Properties<'a>, Fault> {
-    if !version.is_v5() {
-        return Ok(Properties::NONE);
-    }
     let before = *reader;
-    let properties = Properties::decode(reader, place)?;
+    let properties = Properties::decode_in(version, reader, place)?;
     check_authentication(&properties).map_err(|cause| before.fault(cause))?;
     Ok(properties)
 }

@@ -5,7 +5,7 @@ use core::fmt;
 use bytes::BufMut;
 
 use crate::error::{Cause, EncodeError, Fault, Feature};
-use crate::packet::body::Body;
+use crate::packet::body::{Body, Plan};
 use crate::packet::header::{DUP, FixedHeader, RETAIN};
 use crate::packet::tail::block_len;
 use crate::packet_id::PacketId;
@@ -48,13 +48,6 @@ pub struct Publish<'a> {
     pub payload: &'a [u8],
 }
 
-/// What checking a PUBLISH found out for writing it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Plan {
-    pub(crate) remaining: usize,
-    properties: u32,
-}
-
 impl<'a> Publish<'a> {
     pub(crate) fn for_version(self, version: Version) -> Result<Self, EncodeError> {
         if version.is_v5() {
@@ -83,11 +76,8 @@ impl<'a> Publish<'a> {
             QoS::AtMostOnce => None,
             QoS::AtLeastOnce | QoS::ExactlyOnce => Some(reader.packet_id()?),
         };
-        let properties = if version.is_v5() {
-            Properties::decode(reader, Places::of(PacketType::Publish, sender))?
-        } else {
-            Properties::NONE
-        };
+        let properties =
+            Properties::decode_in(version, reader, Places::of(PacketType::Publish, sender))?;
         if topic.is_empty() && !properties.contains(PropertyId::TopicAlias) {
             return Err(before.fault(Cause::InvalidTopicName(NameError::Empty)));
         }
@@ -133,7 +123,7 @@ impl<'a> Body<'a> for Publish<'a> {
         } else {
             topic::check_name(self.topic).map_err(Cause::of_topic_name)?;
         }
-        let properties_len = if version.is_v5() { block_len(properties) } else { 0 };
+        let properties_len = block_len(version, properties);
         let remaining = topic_len
             .saturating_add(packet_id_len)
             .saturating_add(properties_len)

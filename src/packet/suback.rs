@@ -8,8 +8,7 @@ use bytes::BufMut;
 
 use crate::error::{Cause, EncodeError, Fault, Feature};
 use crate::list::list_traits;
-use crate::packet::body::Body;
-use crate::packet::subscribe::Plan;
+use crate::packet::body::{Body, Plan};
 use crate::packet::tail::block_len;
 use crate::packet_id::PacketId;
 use crate::packet_type::Places;
@@ -64,11 +63,7 @@ impl<'a> SubAck<'a> {
     #[inline]
     pub(crate) fn decode(reader: &mut Reader<'a>, version: Version) -> Result<Self, Fault> {
         let packet_id = reader.packet_id()?;
-        let properties = if version.is_v5() {
-            Properties::decode(reader, Places::SUBACK)?
-        } else {
-            Properties::NONE
-        };
+        let properties = Properties::decode_in(version, reader, Places::SUBACK)?;
         let allowed = |code: ReasonCode| code.is_in_suback(version);
         let reason_codes = ReasonCodes::decode(reader, allowed)?;
         Ok(Self { packet_id, properties, reason_codes })
@@ -80,7 +75,7 @@ impl<'a> Body<'a> for SubAck<'a> {
 
     fn check(&self, version: Version) -> Result<Plan, EncodeError> {
         let properties = self.properties.check(version, Places::SUBACK)?;
-        let properties_len = if version.is_v5() { block_len(properties) } else { 0 };
+        let properties_len = block_len(version, properties);
         let mut codes: usize = 0;
         for code in self.reason_codes {
             if !code.is_in_suback(version) {
@@ -165,7 +160,7 @@ impl<'a> Body<'a> for UnsubAck<'a> {
         if codes == 0 {
             return Err(Cause::NoReasonCode.into());
         }
-        let remaining = codes.saturating_add(block_len(properties)).saturating_add(2);
+        let remaining = codes.saturating_add(block_len(version, properties)).saturating_add(2);
         Ok(Plan { remaining, properties })
     }
 

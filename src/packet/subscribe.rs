@@ -8,7 +8,7 @@ use bytes::BufMut;
 use crate::error::{Cause, EncodeError, Fault, Feature};
 use crate::list::list_traits;
 use crate::packet::ack::{check_dup, dup_flag};
-use crate::packet::body::Body;
+use crate::packet::body::{Body, Plan};
 use crate::packet::tail::block_len;
 use crate::packet_id::PacketId;
 use crate::packet_type::Places;
@@ -225,11 +225,7 @@ impl<'a> Subscribe<'a> {
         dup: bool,
     ) -> Result<Self, Fault> {
         let packet_id = reader.packet_id()?;
-        let properties = if version.is_v5() {
-            Properties::decode(reader, Places::SUBSCRIBE)?
-        } else {
-            Properties::NONE
-        };
+        let properties = Properties::decode_in(version, reader, Places::SUBSCRIBE)?;
         let subscriptions = Subscriptions::decode(reader, version)?;
         Ok(Self { dup, packet_id, properties, subscriptions })
     }
@@ -241,7 +237,7 @@ impl<'a> Body<'a> for Subscribe<'a> {
     fn check(&self, version: Version) -> Result<Plan, EncodeError> {
         check_dup(self.dup, version)?;
         let properties = self.properties.check(version, Places::SUBSCRIBE)?;
-        let properties_len = if version.is_v5() { block_len(properties) } else { 0 };
+        let properties_len = block_len(version, properties);
         let list = self.subscriptions.check(version)?;
         let remaining = list.saturating_add(properties_len).saturating_add(2);
         Ok(Plan { remaining, properties })
@@ -264,13 +260,6 @@ impl<'a> Body<'a> for Subscribe<'a> {
         }
         self.subscriptions.write(version, out);
     }
-}
-
-/// What checking a SUBSCRIBE, SUBACK, UNSUBSCRIBE or UNSUBACK found out for writing it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Plan {
-    pub(crate) remaining: usize,
-    pub(crate) properties: u32,
 }
 
 /// The subscriptions of a SUBSCRIBE, in their order: a list to send, or a block that was

@@ -90,7 +90,7 @@ impl Tail {
         match self.form {
             Form::Omitted => 0,
             Form::ReasonCode => 1,
-            Form::Whole => block_len(self.properties).saturating_add(1),
+            Form::Whole => block_len(Version::V5, self.properties).saturating_add(1),
         }
     }
 
@@ -110,9 +110,12 @@ impl Tail {
     }
 }
 
-/// Bytes that properties take, the Property Length included.
+/// Bytes that properties take in a packet of `version`, the Property Length included.
 #[inline(always)]
-pub(crate) fn block_len(properties: u32) -> usize {
+pub(crate) fn block_len(version: Version, properties: u32) -> usize {
+    if !version.is_v5() {
+        return 0;
+    }
     // Lossless: targets have addresses of 32 bits at least.
     (properties as usize).saturating_add(varint::encoded_len(properties))
 }

@@ -8,8 +8,8 @@ use bytes::BufMut;
 use crate::error::{Cause, EncodeError, Fault, Feature};
 use crate::list::list_traits;
 use crate::packet::ack::{check_dup, dup_flag};
-use crate::packet::body::Body;
-use crate::packet::subscribe::{Plan, is_shared};
+use crate::packet::body::{Body, Plan};
+use crate::packet::subscribe::is_shared;
 use crate::packet::tail::block_len;
 use crate::packet_id::PacketId;
 use crate::packet_type::Places;
@@ -59,11 +59,7 @@ impl<'a> Unsubscribe<'a> {
         dup: bool,
     ) -> Result<Self, Fault> {
         let packet_id = reader.packet_id()?;
-        let properties = if version.is_v5() {
-            Properties::decode(reader, Places::UNSUBSCRIBE)?
-        } else {
-            Properties::NONE
-        };
+        let properties = Properties::decode_in(version, reader, Places::UNSUBSCRIBE)?;
         let topic_filters = TopicFilters::decode(reader, version)?;
         Ok(Self { dup, packet_id, properties, topic_filters })
     }
@@ -75,7 +71,7 @@ impl<'a> Body<'a> for Unsubscribe<'a> {
     fn check(&self, version: Version) -> Result<Plan, EncodeError> {
         check_dup(self.dup, version)?;
         let properties = self.properties.check(version, Places::UNSUBSCRIBE)?;
-        let properties_len = if version.is_v5() { block_len(properties) } else { 0 };
+        let properties_len = block_len(version, properties);
         let list = self.topic_filters.check(version)?;
         let remaining = list.saturating_add(properties_len).saturating_add(2);
         Ok(Plan { remaining, properties })
