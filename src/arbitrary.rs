@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use ::arbitrary::{Arbitrary, Error, Result, Unstructured, size_hint};
 
-use crate::message::OwnedPacket;
+use crate::owned_packet::OwnedPacket;
 use crate::packet::{
     Auth, ConnAck, Connect, Disconnect, Packet, PubAck, PubComp, PubRec, PubRel, Publish,
     ReasonCodes, RetainHandling, SubAck, Subscribe, Subscription, Subscriptions, TopicFilters,

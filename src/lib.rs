@@ -14,12 +14,16 @@ extern crate alloc;
 
 #[cfg(feature = "arbitrary")]
 pub mod arbitrary;
+pub mod client;
 mod decoder;
 mod display;
 mod encode;
 mod error;
+mod link;
 mod list;
 mod message;
+mod outgoing;
+mod owned_packet;
 mod packet;
 mod packet_id;
 mod packet_type;
@@ -29,16 +33,21 @@ mod property_id;
 mod qos;
 mod reason;
 mod scan;
+mod session;
 mod text;
+mod time;
 pub mod topic;
 pub mod varint;
 mod version;
 mod wire;
 
+pub use client::Client;
 pub use decoder::{Decoder, MAXIMUM_PACKET_SIZE};
 pub use encode::Checked;
 pub use error::{Cause, DecodeError, EncodeError, Feature};
-pub use message::{Message, OwnedPacket};
+pub use message::Message;
+pub use outgoing::Outgoing;
+pub use owned_packet::OwnedPacket;
 pub use packet::{
     Auth, ConnAck, Connect, Disconnect, FixedHeader, Packet, PubAck, PubComp, PubRec, PubRel,
     Publish, ReasonCodeBlock, ReasonCodes, ReasonCodesIter, RetainHandling, SubAck, Subscribe,
@@ -52,5 +61,6 @@ pub use property::Property;
 pub use property_id::{PropertyId, PropertyType};
 pub use qos::QoS;
 pub use reason::ReasonCode;
+pub use time::{Instant, UnixTime};
 pub use topic::{TopicFilter, TopicName};
 pub use version::Version;

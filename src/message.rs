@@ -1,15 +1,16 @@
-//! What outlives the buffer it arrived in: an application message, or any packet, that shares
-//! the storage of its frame.
+//! An application message that outlives the buffer it arrived in: it shares the storage of its
+//! frame, or has storage of its own.
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-use crate::decoder::Decoder;
-use crate::error::{Cause, DecodeError, EncodeError};
+use crate::error::{Cause, EncodeError};
 use crate::packet::{Packet, Publish};
-use crate::packet_type::{Places, Sender};
+use crate::packet_id::PacketId;
+use crate::packet_type::Places;
 use crate::properties::{Properties, PropertyBlock};
 use crate::property_id::PropertyId;
 use crate::qos::QoS;
@@ -21,9 +22,9 @@ use crate::version::Version;
 /// what belongs to the connection that it came over.
 ///
 /// Made from a received PUBLISH it shares the storage of the frame: nothing is copied but
-/// properties among which there was a Topic Alias or a Subscription Identifier, and the whole
-/// frame lives as long as the message. [`compact`](Self::compact) gives it storage of its
-/// own size.
+/// topic and properties if there was a Topic Alias or a Subscription Identifier among them, and
+/// the whole frame lives as long as the message. [`compact`](Self::compact) gives it storage of
+/// its own size.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -35,74 +36,159 @@ use crate::version::Version;
 /// };
 /// let message = Message::from_publish(&publish, Version::V3_1_1, &frame)?;
 /// assert_eq!(message.topic(), "a/b");
-/// assert_eq!(message.payload(), "21.5");
+/// assert_eq!(message.payload(), b"21.5");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Message {
-    topic: Bytes,
-    payload: Bytes,
-    properties: OwnedProperties,
-    subscription_identifiers: OwnedProperties,
+    /// What the parts are parts of.
+    storage: Bytes,
+    /// The payload, if it is not in the storage.
+    apart: Option<Bytes>,
+    parts: Parts,
     qos: QoS,
     retain: bool,
 }
 
-/// Properties of a PUBLISH: their bytes, and what is known of them.
-#[derive(Clone)]
-struct OwnedProperties {
-    bytes: Bytes,
-    known: PropertyBlock<'static>,
+/// Where in its storage the parts of a message are.
+#[derive(Debug, Clone, Copy, Default)]
+struct Parts {
+    topic: Part,
+    properties: Part,
+    /// Subscription Identifiers, as properties.
+    identifiers: Part,
+    payload: Part,
+    /// Which properties there are, as a [`PropertyBlock`] knows them.
+    present: u64,
 }
 
-impl OwnedProperties {
-    const NONE: Self = Self { bytes: Bytes::new(), known: PropertyBlock::NONE };
+/// A range of a storage, which is never larger than a packet can be.
+#[derive(Debug, Clone, Copy, Default)]
+struct Part {
+    start: u32,
+    end: u32,
+}
 
-    /// Those of `properties` that `wanted` holds for, shared with `frame` if that is all.
-    fn new(
-        properties: &Properties<'_>,
-        frame: &Bytes,
-        wanted: impl Fn(PropertyId) -> bool,
-    ) -> Result<Self, EncodeError> {
-        if let Properties::Block(block) = properties
-            && PropertyId::ALL.into_iter().all(|id| wanted(id) || !properties.contains(id))
+impl Part {
+    fn range(self) -> Range<usize> {
+        // Lossless: targets have addresses of 32 bits at least.
+        self.start as usize..self.end as usize
+    }
+
+    fn of(self, storage: &[u8]) -> &[u8] {
+        storage.get(self.range()).unwrap_or_default()
+    }
+
+    const fn len(self) -> usize {
+        self.end.saturating_sub(self.start) as usize
+    }
+
+    /// Where in `frame` a part of it is; `None` of anything else.
+    fn locate(frame: &[u8], part: &[u8]) -> Option<Self> {
+        let (frame, part) = (frame.as_ptr_range(), part.as_ptr_range());
+        if part.start < frame.start || frame.end < part.end {
+            return None;
+        }
+        let offset = |at: *const u8| u32::try_from(at.addr().checked_sub(frame.start.addr())?).ok();
+        Some(Self { start: offset(part.start)?, end: offset(part.end)? })
+    }
+}
+
+/// A received PUBLISH, by where its parts are in its frame: what a message is made of when the
+/// frame has been taken off the buffer that it was decoded in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Located {
+    parts: Parts,
+    qos: QoS,
+    retain: bool,
+}
+
+impl Located {
+    /// `None` if a part of the message is not in the frame, or one in it is not of the message:
+    /// [`Message::from_publish`] copies then.
+    #[inline]
+    pub(crate) fn new(publish: &Publish<'_>, frame: &[u8]) -> Option<Self> {
+        let Properties::Block(block) = &publish.properties else { return None };
+        if publish.topic.is_empty()
+            || publish.properties.contains(PropertyId::TopicAlias)
+            || publish.properties.contains(PropertyId::SubscriptionIdentifier)
         {
-            let bytes = share(frame, block.bytes());
-            return Ok(Self { bytes, known: block.moved_to(&[]) });
+            return None;
         }
-        let wanted = || properties.iter().filter(|property| wanted(property.id()));
-        let mut len: usize = 0;
-        for property in wanted() {
-            len = len.saturating_add(property.check(property.id().rule())?);
-        }
-        let mut bytes = Vec::with_capacity(len);
-        wanted().for_each(|property| property.write(&mut bytes));
-        let bytes = Bytes::from(bytes);
-        let known = PropertyBlock::new(&bytes, Places::PUBLISH)?.moved_to(&[]);
-        Ok(Self { bytes, known })
+        let parts = Parts {
+            topic: Part::locate(frame, publish.topic.as_bytes())?,
+            properties: if block.bytes().is_empty() {
+                Part::default()
+            } else {
+                Part::locate(frame, block.bytes())?
+            },
+            identifiers: Part::default(),
+            payload: Part::locate(frame, publish.payload)?,
+            present: block.present(),
+        };
+        Some(Self { parts, qos: publish.qos, retain: publish.retain })
     }
 
-    fn get(&self) -> Properties<'_> {
-        Properties::Block(self.known.moved_to(&self.bytes))
+    /// The message, of the frame that it was located in.
+    #[inline]
+    pub(crate) fn message(self, frame: Bytes) -> Message {
+        let Self { parts, qos, retain } = self;
+        Message { storage: frame, apart: None, parts, qos, retain }
     }
 }
 
-impl PartialEq for OwnedProperties {
-    fn eq(&self, other: &Self) -> bool {
-        self.bytes == other.bytes
-    }
+/// Puts the parts of a message behind one another.
+struct Builder {
+    storage: Vec<u8>,
+    parts: Parts,
 }
 
-impl Eq for OwnedProperties {}
+impl Builder {
+    fn with_capacity(bytes: usize) -> Self {
+        Self { storage: Vec::with_capacity(bytes), parts: Parts::default() }
+    }
+
+    fn end(&self) -> u32 {
+        // Checked before: no packet is that large.
+        u32::try_from(self.storage.len()).unwrap_or(u32::MAX)
+    }
+
+    fn add(&mut self, bytes: &[u8]) -> Part {
+        let start = self.end();
+        self.storage.extend_from_slice(bytes);
+        Part { start, end: self.end() }
+    }
+
+    /// Adds those properties that `wanted` holds for.
+    fn add_properties(
+        &mut self,
+        properties: &Properties<'_>,
+        wanted: impl Fn(PropertyId) -> bool,
+    ) -> Part {
+        let start = self.end();
+        match properties {
+            _ if properties.is_empty() => {}
+            Properties::Block(block) if block.has_only(&wanted) => {
+                self.storage.extend_from_slice(block.bytes());
+            }
+            _ => properties
+                .iter()
+                .filter(|property| wanted(property.id()))
+                .for_each(|property| property.write(&mut self.storage)),
+        }
+        Part { start, end: self.end() }
+    }
+}
 
 impl Message {
     /// A message at QoS 0, not retained, without properties.
     pub fn new(topic: TopicName<'_>, payload: impl Into<Bytes>) -> Self {
+        let mut builder = Builder::with_capacity(topic.as_str().len());
+        builder.parts.topic = builder.add(topic.as_str().as_bytes());
         Self {
-            topic: Bytes::copy_from_slice(topic.as_str().as_bytes()),
-            payload: payload.into(),
-            properties: OwnedProperties::NONE,
-            subscription_identifiers: OwnedProperties::NONE,
+            storage: builder.storage.into(),
+            apart: Some(payload.into()),
+            parts: builder.parts,
             qos: QoS::AtMostOnce,
             retain: false,
         }
@@ -111,7 +197,8 @@ impl Message {
     /// The message that a PUBLISH of `version` carries.
     ///
     /// What lies within `frame`, the bytes that the PUBLISH was decoded from, is shared with it;
-    /// anything else, such as a Topic Name that an alias stood for, is copied.
+    /// of a PUBLISH with a Topic Alias or Subscription Identifiers, and of any other, all but the
+    /// payload is copied.
     ///
     /// # Errors
     ///
@@ -127,42 +214,99 @@ impl Message {
         if publish.topic.is_empty() {
             return Err(Cause::InvalidTopicName(NameError::Empty).into());
         }
-        let properties = &publish.properties;
-        let identifiers = if properties.contains(PropertyId::SubscriptionIdentifier) {
-            OwnedProperties::new(properties, frame, |id| id == PropertyId::SubscriptionIdentifier)?
-        } else {
-            OwnedProperties::NONE
+        if let Some(located) = Located::new(publish, frame) {
+            return Ok(located.message(frame.clone()));
+        }
+        let payload = match Part::locate(frame, publish.payload) {
+            Some(part) => frame.slice(part.range()),
+            None => Bytes::copy_from_slice(publish.payload),
         };
-        Ok(Self {
-            topic: share(frame, publish.topic.as_bytes()),
-            payload: share(frame, publish.payload),
-            properties: OwnedProperties::new(properties, frame, is_end_to_end)?,
-            subscription_identifiers: identifiers,
+        Ok(Self::with_payload(publish, payload))
+    }
+
+    /// A PUBLISH that was checked, with all but the payload copied.
+    fn with_payload(publish: &Publish<'_>, payload: Bytes) -> Self {
+        let capacity = publish.topic.len().saturating_add(publish.properties_len());
+        let mut builder = Builder::with_capacity(capacity);
+        builder.add_head(publish);
+        Self {
+            storage: builder.storage.into(),
+            apart: Some(payload),
+            parts: builder.parts,
             qos: publish.qos,
             retain: publish.retain,
-        })
+        }
+    }
+
+    /// Copies a PUBLISH that was checked, whose properties take `properties_len` bytes, into
+    /// storage of its own: one allocation.
+    pub(crate) fn copy_of(publish: &Publish<'_>, properties_len: usize) -> Self {
+        let capacity = publish
+            .topic
+            .len()
+            .saturating_add(properties_len)
+            .saturating_add(publish.payload.len());
+        let mut builder = Builder::with_capacity(capacity);
+        builder.add_head(publish);
+        builder.parts.payload = builder.add(publish.payload);
+        Self {
+            storage: builder.storage.into(),
+            apart: None,
+            parts: builder.parts,
+            qos: publish.qos,
+            retain: publish.retain,
+        }
     }
 
     /// The Topic Name.
     pub fn topic(&self) -> &str {
         // Always text: it was checked when the message was made.
-        core::str::from_utf8(&self.topic).unwrap_or_default()
+        core::str::from_utf8(self.topic_bytes()).unwrap_or_default()
+    }
+
+    /// The bytes of the Topic Name.
+    pub(crate) fn topic_bytes(&self) -> &[u8] {
+        self.parts.topic.of(&self.storage)
     }
 
     /// The payload.
-    pub fn payload(&self) -> &Bytes {
-        &self.payload
+    pub fn payload(&self) -> &[u8] {
+        match &self.apart {
+            Some(payload) => payload,
+            None => self.parts.payload.of(&self.storage),
+        }
+    }
+
+    /// The payload, which shares the storage of the message.
+    pub fn payload_bytes(&self) -> Bytes {
+        match &self.apart {
+            Some(payload) => payload.clone(),
+            None if self.payload().is_empty() => Bytes::new(),
+            None => self.storage.slice_ref(self.payload()),
+        }
     }
 
     /// The properties that go from end to end, in their order: all of the PUBLISH but Topic Alias
     /// and Subscription Identifiers.
     pub fn properties(&self) -> Properties<'_> {
-        self.properties.get()
+        Properties::Block(PropertyBlock::of_publish(self.property_bytes(), self.parts.present))
+    }
+
+    /// The bytes of the properties, without their length.
+    pub(crate) fn property_bytes(&self) -> &[u8] {
+        self.parts.properties.of(&self.storage)
+    }
+
+    /// Which properties there are, as a [`PropertyBlock`] knows them.
+    pub(crate) const fn present(&self) -> u64 {
+        self.parts.present
     }
 
     /// The Subscription Identifiers of the PUBLISH that the message was received with.
     pub fn subscription_identifiers(&self) -> impl Iterator<Item = u32> + Clone {
-        self.subscription_identifiers.get().subscription_identifiers()
+        let present = if self.parts.identifiers.len() == 0 { 0 } else { u64::MAX };
+        let bytes = self.parts.identifiers.of(&self.storage);
+        Properties::Block(PropertyBlock::of_publish(bytes, present)).subscription_identifiers()
     }
 
     /// The QoS that the message was published at.
@@ -195,8 +339,8 @@ impl Message {
     /// Says what is wrong with the properties for a PUBLISH.
     pub fn with_properties(self, properties: &Properties<'_>) -> Result<Self, EncodeError> {
         properties.check(Version::V5, Places::PUBLISH)?;
-        let properties = OwnedProperties::new(properties, &Bytes::new(), is_end_to_end)?;
-        Ok(Self { properties, ..self })
+        let publish = Publish { properties: *properties, ..self.to_publish() };
+        Ok(Self::with_payload(&publish, self.payload_bytes()))
     }
 
     /// A PUBLISH of the message, which still needs a Packet Identifier at QoS 1 and 2.
@@ -208,48 +352,86 @@ impl Message {
             retain: self.retain,
             topic: self.topic(),
             properties: self.properties(),
-            payload: &self.payload,
+            payload: self.payload(),
             ..Publish::default()
         }
     }
 
-    fn parts(&self) -> [&Bytes; 4] {
-        let identifiers = &self.subscription_identifiers.bytes;
-        [&self.topic, &self.properties.bytes, &self.payload, identifiers]
-    }
-
     /// How many bytes it holds: topic, properties, payload and Subscription Identifiers.
     pub fn size(&self) -> usize {
-        self.parts().into_iter().fold(0, |sum, part| sum.saturating_add(part.len()))
+        let Parts { topic, properties, identifiers, .. } = self.parts;
+        [topic.len(), properties.len(), identifiers.len()]
+            .into_iter()
+            .fold(self.payload().len(), usize::saturating_add)
     }
 
     /// Copies the message once into storage of its own size, so that it no longer keeps alive
     /// the frame, and the buffer, that it arrived in.
     #[must_use]
     pub fn compact(&self) -> Self {
-        let mut storage = BytesMut::with_capacity(self.size());
-        for part in self.parts() {
-            storage.extend_from_slice(part);
-        }
-        let topic = storage.split_to(self.topic.len()).freeze();
-        let bytes = storage.split_to(self.properties.bytes.len()).freeze();
-        let properties = OwnedProperties { bytes, known: self.properties.known };
-        let payload = storage.split_to(self.payload.len()).freeze();
-        let subscription_identifiers =
-            OwnedProperties { bytes: storage.freeze(), ..self.subscription_identifiers.clone() };
-        Self { topic, properties, payload, subscription_identifiers, ..*self }
+        let mut builder = Builder::with_capacity(self.size());
+        let Parts { topic, properties, identifiers, present, .. } = self.parts;
+        let parts = Parts {
+            topic: builder.add(topic.of(&self.storage)),
+            properties: builder.add(properties.of(&self.storage)),
+            identifiers: builder.add(identifiers.of(&self.storage)),
+            payload: builder.add(self.payload()),
+            present,
+        };
+        Self { storage: builder.storage.into(), apart: None, parts, ..*self }
+    }
+
+    /// Checks the message as the PUBLISH that it becomes in `version`, and says how many bytes
+    /// that takes.
+    pub(crate) fn encoded_len(&self, version: Version) -> Result<usize, EncodeError> {
+        let packet_id = (self.qos != QoS::AtMostOnce).then_some(PacketId::MIN);
+        Packet::Publish(Publish { packet_id, ..self.to_publish() }).encoded_len(version)
     }
 }
 
+impl Builder {
+    /// Adds all but the payload.
+    fn add_head(&mut self, publish: &Publish<'_>) {
+        self.parts.topic = self.add(publish.topic.as_bytes());
+        self.parts.properties = self.add_properties(&publish.properties, is_end_to_end);
+        self.parts.present = publish.properties.present();
+        if publish.properties.contains(PropertyId::SubscriptionIdentifier) {
+            let is_identifier = |id| id == PropertyId::SubscriptionIdentifier;
+            self.parts.identifiers = self.add_properties(&publish.properties, is_identifier);
+        }
+        self.parts.present &=
+            !PropertyBlock::bits([PropertyId::TopicAlias, PropertyId::SubscriptionIdentifier]);
+    }
+}
+
+impl PartialEq for Message {
+    fn eq(&self, other: &Self) -> bool {
+        let parts = |message: &Self| (message.qos, message.retain, message.payload().len());
+        parts(self) == parts(other)
+            && self.topic_bytes() == other.topic_bytes()
+            && self.property_bytes() == other.property_bytes()
+            && self.subscription_identifiers().eq(other.subscription_identifiers())
+            && self.payload() == other.payload()
+    }
+}
+
+impl Eq for Message {}
+
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        struct Identifiers<I>(I);
+        impl<I: Iterator<Item = u32> + Clone> fmt::Debug for Identifiers<I> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_list().entries(self.0.clone()).finish()
+            }
+        }
         f.debug_struct("Message")
             .field("topic", &self.topic())
             .field("qos", &self.qos)
             .field("retain", &self.retain)
             .field("properties", &self.properties())
-            .field("subscription_identifiers", &self.subscription_identifiers.get())
-            .field("payload", &format_args!("{}", text::Bytes(&self.payload)))
+            .field("subscription_identifiers", &Identifiers(self.subscription_identifiers()))
+            .field("payload", &format_args!("{}", text::Bytes(self.payload())))
             .finish()
     }
 }
@@ -259,143 +441,12 @@ fn is_end_to_end(id: PropertyId) -> bool {
     !matches!(id, PropertyId::TopicAlias | PropertyId::SubscriptionIdentifier)
 }
 
-/// A part of `frame` that shares its storage; what is no part of it is copied.
-fn share(frame: &Bytes, part: &[u8]) -> Bytes {
-    let (frame_range, part_range) = (frame.as_ptr_range(), part.as_ptr_range());
-    if frame_range.start <= part_range.start && part_range.end <= frame_range.end {
-        frame.slice_ref(part)
-    } else {
-        Bytes::copy_from_slice(part)
-    }
-}
-
-/// Any packet that owns its bytes: the frame it came in or was encoded to.
-///
-/// Cheap to clone, to keep and to send to another thread; [`packet`](Self::packet) reads it.
-///
-/// ```
-/// use bytes::BytesMut;
-/// use sansio_mqtt::{Decoder, OwnedPacket, Packet, Version};
-///
-/// let mut received = BytesMut::from(&b"\xd0\x00\x30\x05\x00\x01a21"[..]);
-/// let mut decoder = Decoder::from_server(Version::V3_1_1);
-/// let (sender, receiver) = std::sync::mpsc::channel();
-/// while let Some(packet) = OwnedPacket::decode(&mut decoder, &mut received)? {
-///     sender.send(packet)?;
-/// }
-/// assert_eq!(receiver.recv()?.packet(), Packet::PingResp);
-/// assert_eq!(receiver.recv()?.to_string(), r#"PUBLISH "a" QoS 0 "21""#);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, PartialEq, Eq)]
-pub struct OwnedPacket {
-    frame: Bytes,
-    version: Version,
-    sender: Sender,
-}
-
-impl OwnedPacket {
-    /// Takes a frame that is one whole packet.
-    ///
-    /// # Errors
-    ///
-    /// As [`Packet::decode`].
-    pub fn from_frame(frame: Bytes, version: Version, sender: Sender) -> Result<Self, DecodeError> {
-        Packet::decode(&frame, version, sender)?;
-        Ok(Self { frame, version, sender })
-    }
-
-    /// Takes the packet at the front of `bytes` off them, without copying it; `None` if more
-    /// bytes are needed.
-    ///
-    /// # Errors
-    ///
-    /// As [`Decoder::decode`]; `bytes` are as they were.
-    pub fn decode(
-        decoder: &mut Decoder,
-        bytes: &mut BytesMut,
-    ) -> Result<Option<Self>, DecodeError> {
-        let Some((_, len)) = decoder.decode(bytes)? else { return Ok(None) };
-        // Known since a packet was decoded.
-        let Some(version) = decoder.version() else { return Ok(None) };
-        let frame = bytes.split_to(len).freeze();
-        Ok(Some(Self { frame, version, sender: decoder.sender() }))
-    }
-
-    /// Copies a packet that `sender` may send into a frame of its own.
-    ///
-    /// # Errors
-    ///
-    /// As [`Packet::encode`]; [`EncodeError::Invalid`] also if `sender` may not send it.
-    pub fn from_packet(
-        packet: &Packet<'_>,
-        version: Version,
-        sender: Sender,
-    ) -> Result<Self, EncodeError> {
-        let checked = packet.check(version)?;
-        let mut frame = BytesMut::with_capacity(checked.encoded_len());
-        checked.encode(&mut frame)?;
-        let frame = frame.freeze();
-        Self::from_frame(frame, version, sender).map_err(|error| error.cause.into())
-    }
-
-    /// The packet; it is decoded at each call, so keep what this returns.
-    pub fn packet(&self) -> Packet<'_> {
-        // The frame was decoded when this was made, and it cannot change: it decodes again.
-        Packet::decode(&self.frame, self.version, self.sender).unwrap_or(Packet::PingReq)
-    }
-
-    /// The bytes of the packet, for a connection of the same version.
-    pub fn frame(&self) -> &Bytes {
-        &self.frame
-    }
-
-    /// Of the connection that the packet is for.
-    pub const fn version(&self) -> Version {
-        self.version
-    }
-
-    /// Who sends it.
-    pub const fn sender(&self) -> Sender {
-        self.sender
-    }
-
-    /// The message of a PUBLISH, which shares the storage of the frame; `None` of any other
-    /// packet, and of a PUBLISH with a Topic Alias in place of the Topic Name:
-    /// [`Message::from_publish`].
-    pub fn message(&self) -> Option<Message> {
-        match self.packet() {
-            Packet::Publish(publish) => {
-                Message::from_publish(&publish, self.version, &self.frame).ok()
-            }
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Debug for OwnedPacket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OwnedPacket")
-            .field("version", &self.version)
-            .field("sender", &self.sender)
-            .field("packet", &self.packet())
-            .finish()
-    }
-}
-
-impl fmt::Display for OwnedPacket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.packet(), f)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::{Connect, Subscribe, Subscription};
-    use crate::packet_id::PacketId;
+    use crate::owned_packet::OwnedPacket;
+    use crate::packet_type::Sender;
     use crate::property::Property;
-    use alloc::format;
 
     fn frame() -> Bytes {
         Bytes::from_static(b"\x3b\x11\x00\x03a/b\x00\x07\x04\x26\x00\x00\x00payload")
@@ -437,7 +488,7 @@ mod tests {
     fn what_is_not_in_the_frame_is_copied() {
         let publish = Publish { topic: "elsewhere", payload: b"p", ..Default::default() };
         let message = Message::from_publish(&publish, Version::V5, &frame()).unwrap();
-        assert_eq!((message.topic(), &message.payload()[..]), ("elsewhere", &b"p"[..]));
+        assert_eq!((message.topic(), message.payload()), ("elsewhere", &b"p"[..]));
         let bad = Publish { topic: "a/#", ..publish };
         assert!(Message::from_publish(&bad, Version::V5, &frame()).is_err());
     }
@@ -469,23 +520,5 @@ mod tests {
         assert_eq!(message.to_publish().properties.message_expiry_interval(), Some(5));
         let wrong = [Property::SessionExpiryInterval(5)];
         assert!(message.with_properties(&(&wrong).into()).is_err());
-    }
-
-    #[test]
-    fn any_packet_can_be_owned() {
-        let list = [Subscription::new("a", QoS::AtMostOnce)];
-        let subscribe = Packet::from(Subscribe::new(PacketId::MIN, &list));
-        let owned = OwnedPacket::from_packet(&subscribe, Version::V5, Sender::Client).unwrap();
-        assert_eq!(owned.packet(), subscribe);
-        let error = OwnedPacket::from_packet(&subscribe, Version::V5, Sender::Server).unwrap_err();
-        assert_eq!(error, Cause::PacketFromWrongSender(Sender::Server).into());
-    }
-
-    #[test]
-    fn secrets_are_not_shown() {
-        let connect = Packet::from(Connect { password: Some(b"hunter2"), ..Default::default() });
-        let owned = OwnedPacket::from_packet(&connect, Version::V5, Sender::Client).unwrap();
-        let shown = format!("{owned:?} {owned}");
-        assert!(!shown.contains("hunter2") && !shown.contains("104"), "{shown}");
     }
 }

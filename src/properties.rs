@@ -63,12 +63,6 @@ pub(crate) enum Form {
     Whole,
 }
 
-impl PropertyBlock<'static> {
-    /// No properties, of a PUBLISH.
-    pub(crate) const NONE: Self =
-        Self { bytes: &[], present: 0, place: Places::PUBLISH, form: Form::Whole };
-}
-
 impl<'a> PropertyBlock<'a> {
     /// Checks the properties of a whole block, without a Property Length.
     pub(crate) fn new(bytes: &'a [u8], place: Places) -> Result<Self, Cause> {
@@ -76,9 +70,25 @@ impl<'a> PropertyBlock<'a> {
         Ok(Self { bytes, present, place, form: Form::Whole })
     }
 
-    /// The same block, its bytes in another place.
-    pub(crate) const fn moved_to(self, bytes: &[u8]) -> PropertyBlock<'_> {
-        PropertyBlock { bytes, present: self.present, place: self.place, form: self.form }
+    /// Properties of a PUBLISH that were checked before, and found to be these.
+    pub(crate) const fn of_publish(bytes: &'a [u8], present: u64) -> Self {
+        Self { bytes, present, place: Places::PUBLISH, form: Form::Whole }
+    }
+
+    /// The set that `present` is, of these properties.
+    pub(crate) fn bits(ids: impl IntoIterator<Item = PropertyId>) -> u64 {
+        ids.into_iter().fold(0, |bits, id| bits | bit(id.get()))
+    }
+
+    /// Which properties are there, one bit each.
+    pub(crate) const fn present(&self) -> u64 {
+        self.present
+    }
+
+    /// Whether `wanted` holds for each property.
+    pub(crate) fn has_only(&self, wanted: impl Fn(PropertyId) -> bool) -> bool {
+        let is_wanted = |id: PropertyId| self.present & bit(id.get()) == 0 || wanted(id);
+        PropertyId::ALL.into_iter().all(is_wanted)
     }
 
     pub(crate) const fn bytes(&self) -> &'a [u8] {
@@ -89,6 +99,14 @@ impl<'a> PropertyBlock<'a> {
 impl<'a> Properties<'a> {
     /// No properties.
     pub const NONE: Self = Self::List(&[]);
+
+    /// Which properties are there, one bit each.
+    pub(crate) fn present(&self) -> u64 {
+        match self {
+            Self::List(list) => PropertyBlock::bits(list.iter().map(Property::id)),
+            Self::Block(block) => block.present,
+        }
+    }
 
     /// The properties in their order.
     #[inline]

@@ -133,7 +133,7 @@ fn check_message(owned: &OwnedPacket, publish: Publish<'_>) -> Result<(), TestCa
     let on: Vec<_> = on.collect();
     for message in [&message, &message.compact()] {
         prop_assert_eq!(message.topic(), publish.topic);
-        prop_assert_eq!(&message.payload()[..], publish.payload);
+        prop_assert_eq!(message.payload(), publish.payload);
         prop_assert_eq!(message.properties(), Properties::List(&on));
         let identifiers = message.subscription_identifiers();
         prop_assert!(identifiers.eq(publish.properties.subscription_identifiers()));

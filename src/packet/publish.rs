@@ -93,6 +93,13 @@ impl<'a> Publish<'a> {
     }
 
     /// v5 3.3.2.1: a Topic Alias may stand for the name.
+    /// How many bytes the properties of a PUBLISH that was checked take, their length not included.
+    #[inline]
+    pub(crate) fn properties_len(&self) -> usize {
+        // Lossless: targets have addresses of 32 bits at least.
+        self.properties.check(Version::V5, Places::PUBLISH).map_or(0, |len| len as usize)
+    }
+
     #[cold]
     fn check_empty_topic(&self, version: Version) -> Result<(), EncodeError> {
         if version.is_v5() && self.properties.contains(PropertyId::TopicAlias) {

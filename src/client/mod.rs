@@ -1,0 +1,316 @@
+//! The client machine: an MQTT client without I/O.
+//!
+//! A [`Client`] is a session. It outlives its connections: a wrapper opens a transport, tells it
+//! so, carries bytes between the two, does what [`poll_output`](Client::poll_output) says, and
+//! opens another transport when one is gone. See `examples/client`.
+//!
+//! ```
+//! use bytes::{Buf, BytesMut};
+//! use sansio_mqtt::client::{Client, Event, Options, Output, Transmitted};
+//! use sansio_mqtt::{Instant, Outgoing, Publish, Version};
+//! # use std::io::{self, Read, Write};
+//! # fn run(mut transport: impl Read + Write, now: impl Fn() -> Instant) -> Result<(), Box<dyn std::error::Error>> {
+//!
+//! let mut client = Client::new(Options::new(Version::V5, "meter-7"))?;
+//! client.publish(now(), &Publish { topic: "meter/7", payload: b"21.5", ..Default::default() })?;
+//! let connection = client.transport_opened(now())?;
+//! let (mut incoming, mut outgoing) = (BytesMut::new(), Outgoing::new());
+//! loop {
+//!     match client.poll_output() {
+//!         Output::Transmit(connection) => loop {
+//!             let left = client.transmit(now(), connection, 16 * 1024, &mut outgoing);
+//!             while outgoing.has_remaining() {
+//!                 let written = transport.write(outgoing.chunk())?;
+//!                 outgoing.advance(written);
+//!             }
+//!             if left == Transmitted::All {
+//!                 break;
+//!             }
+//!         },
+//!         Output::Event(Event::Published { result, .. }) => println!("{result:?}"),
+//!         Output::Event(event) => println!("{event:?}"),
+//!         Output::Store(_) => {} // Of a client that was restored from records only.
+//!         Output::Resume(connection) => drop(client.receive(now(), connection, &mut incoming)),
+//!         Output::Close(_) => return Ok(()),
+//!         Output::Timeout(_deadline) => {
+//!             // Wait for bytes, for `_deadline` at most.
+//!             let mut bytes = [0; 4096];
+//!             match transport.read(&mut bytes) {
+//!                 Ok(0) => client.transport_closed(now(), connection),
+//!                 Ok(len) => {
+//!                     incoming.extend_from_slice(&bytes[..len]);
+//!                     let _ = client.receive(now(), connection, &mut incoming);
+//!                 }
+//!                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+//!                 Err(_) => client.transport_closed(now(), connection),
+//!             }
+//!             client.handle_timeout(now());
+//!         }
+//!     }
+//! }
+//! # }
+//! ```
+
+mod acknowledging;
+mod error;
+mod event;
+mod handshake;
+mod machine;
+mod operations;
+mod options;
+mod publishing;
+mod receiving;
+mod records;
+mod requests;
+mod restoring;
+mod subscribing;
+mod transmitting;
+
+pub use self::error::{CallError, DisconnectCause, Failure, Violation};
+pub use self::event::{
+    Answer, Connected, Counters, Delivery, DeliveryId, Event, Handle, Output, Published, Received,
+    ServerOptions, Transmitted,
+};
+pub use self::machine::Client;
+pub use self::options::{
+    Acknowledgement, Authentication, CleanStart, LastWill, Options, Overflow, SessionLost,
+    TopicAliases,
+};
+pub use crate::link::ConnectionId;
+pub use crate::session::store::{RestoreError, Sequence, Store};
+
+use alloc::collections::VecDeque;
+
+use bytes::Bytes;
+
+use self::machine::Session;
+use self::operations::Operations;
+use self::requests::Requests;
+use self::restoring::Records;
+use crate::error::EncodeError;
+use crate::reason::ReasonCode;
+use crate::session::at_most_once::AtMostOnce;
+use crate::session::inbound::{Inbound, Verdict};
+use crate::session::keep_alive::Due;
+use crate::session::outbound::Outbound;
+use crate::session::store::Log;
+use crate::time::{Calendar, Instant, UnixTime};
+
+impl Client {
+    /// A client that keeps its session in memory only.
+    ///
+    /// # Errors
+    ///
+    /// Says why the options make no CONNECT.
+    pub fn new(options: Options) -> Result<Self, EncodeError> {
+        Self::with(options, Log::default(), Calendar::default(), Instant::from_micros(0))
+    }
+
+    fn with(
+        options: Options,
+        log: Log,
+        calendar: Calendar,
+        now: Instant,
+    ) -> Result<Self, EncodeError> {
+        options.check()?;
+        Ok(Self {
+            options,
+            now,
+            calendar,
+            log,
+            connections: 0,
+            connection: None,
+            session: Session::default(),
+            at_most_once: AtMostOnce::default(),
+            outbound: Outbound::default(),
+            inbound: Inbound::default(),
+            acks: VecDeque::new(),
+            operations: Operations::default(),
+            requests: Requests::default(),
+            events: VecDeque::new(),
+            compacted: 0,
+            handed_over: None,
+            last_number: 0,
+            resume: None,
+            closed: None,
+            counters: Counters::default(),
+        })
+    }
+
+    /// A client that stores its session: with what an earlier one stored, in any order, or with
+    /// nothing the first time.
+    ///
+    /// From then on it hands out [`Output::Store`] for all that a crash must not lose, and what
+    /// depends on it waits until it is [`committed`](Self::committed). `unix_now` is the time of
+    /// `now`, for what expires between processes.
+    ///
+    /// # Errors
+    ///
+    /// [`RestoreFailure`] names the key of a record that cannot be read, or says why the options
+    /// make no CONNECT.
+    pub fn restore<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+        options: Options,
+        now: Instant,
+        unix_now: UnixTime,
+        records: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Self, RestoreFailure> {
+        let calendar = Calendar::new(now, unix_now);
+        let mut client = Self::with(options, Log::durable(), calendar, now)?;
+        let mut sorted = Records::default();
+        for (key, value) in records {
+            sorted.add(key.as_ref(), value.as_ref())?;
+        }
+        client.take_records(now, sorted);
+        Ok(client)
+    }
+
+    /// The wrapper has stored everything up to this record.
+    pub fn committed(&mut self, sequence: Sequence) {
+        if self.log.commit(sequence) {
+            self.end_when_drained();
+        }
+    }
+
+    /// The transport is gone. What is said of a connection that has ended has no effect.
+    pub fn transport_closed(&mut self, now: Instant, connection: ConnectionId) {
+        self.advance(now);
+        if self.find(connection).is_none() {
+            return;
+        }
+        self.close_with(DisconnectCause::TransportClosed, None);
+        self.finish();
+        self.closed = None;
+    }
+
+    /// Does what is due by now.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.advance(now);
+        while let Some(handle) = self.requests.pop_due(self.now) {
+            let (handle, result) = (Handle(handle), Err(Failure::TimedOut));
+            self.emit(Event::Response { handle, result });
+        }
+        self.expire_session();
+        self.end_when_drained();
+        let now = self.now;
+        let Some(connection) = self.connection.as_mut() else { return };
+        let is_due = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+        if is_due(connection.link.deadline) {
+            if connection.link.is_closing() {
+                self.finish();
+            } else {
+                self.close(DisconnectCause::ConnectTimeout, None);
+            }
+            return;
+        }
+        if !connection.is_up() {
+            return;
+        }
+        if is_due(connection.authentication_deadline) || is_due(self.operations.deadline()) {
+            let code = ReasonCode::UNSPECIFIED_ERROR;
+            return self.close(DisconnectCause::ResponseTimeout, Some(code));
+        }
+        match connection.keep_alive.poll(now, connection.link.paused) {
+            Due::Nothing => {}
+            Due::Ping => connection.link.ping(),
+            Due::Dead => {
+                let code = ReasonCode::UNSPECIFIED_ERROR;
+                self.close(DisconnectCause::PingTimeout, Some(code));
+            }
+        }
+    }
+
+    /// What the wrapper has to do next; ask until it is [`Output::Timeout`].
+    ///
+    /// With [automatic acknowledgement](Acknowledgement::Automatic), asking again after a message
+    /// says that the application has taken it.
+    pub fn poll_output(&mut self) -> Output {
+        if let Some(delivery_id) = self.handed_over.take() {
+            let verdict = Verdict { reason_code: ReasonCode::SUCCESS, properties: Bytes::new() };
+            self.decide(delivery_id, verdict);
+        }
+        if let Some(store) = self.log.poll() {
+            return Output::Store(store);
+        }
+        if let Some(connection) = self.closed.take() {
+            return Output::Close(connection);
+        }
+        if let Some((after, _)) = self.events.front()
+            && self.log.is_committed(*after)
+            && let Some((_, event)) = self.events.pop_front()
+        {
+            return Output::Event(self.hand_over(event));
+        }
+        if self.has_news()
+            && let Some(connection) = self.connection.as_mut()
+            && connection.link.announce()
+        {
+            return Output::Transmit(connection.link.id);
+        }
+        if let Some(connection) = self.resume.take() {
+            return Output::Resume(connection);
+        }
+        Output::Timeout(self.timeout())
+    }
+
+    /// Gives an event to the application.
+    #[inline]
+    fn hand_over(&mut self, event: Event) -> Event {
+        self.compacted = self.compacted.saturating_sub(1);
+        if let Event::Message(delivery) | Event::Response { result: Ok(delivery), .. } = &event
+            && self.is_automatic()
+        {
+            self.handed_over = delivery.delivery_id;
+        }
+        event
+    }
+
+    /// When something is due.
+    fn timeout(&self) -> Option<Instant> {
+        let requests = self.requests.deadline();
+        let Some(connection) = &self.connection else {
+            return [requests, self.session.expires].into_iter().flatten().min();
+        };
+        let up = connection.is_up();
+        let draining = connection.draining.as_ref().map(|(_, deadline)| *deadline);
+        let deadlines = [
+            requests,
+            draining,
+            connection.link.deadline,
+            connection.authentication_deadline.filter(|_| up),
+            self.operations.deadline().filter(|_| up),
+            connection.keep_alive.deadline(connection.link.paused).filter(|_| up),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// What the client was told.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// What the server supports, while there is a connection that it has accepted.
+    pub fn server(&self) -> Option<&ServerOptions> {
+        self.connection.as_ref().filter(|found| found.is_up()).map(|found| &found.server)
+    }
+
+    /// How many messages are held that are not sent, or not fully acknowledged.
+    pub fn held(&self) -> usize {
+        self.outbound.len().saturating_add(self.at_most_once.len())
+    }
+
+    /// What is counted.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+}
+
+/// Why a client cannot be restored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreFailure {
+    /// A record cannot be read.
+    #[error(transparent)]
+    Record(#[from] RestoreError),
+    /// The options make no CONNECT.
+    #[error(transparent)]
+    Options(#[from] EncodeError),
+}

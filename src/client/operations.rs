@@ -1,0 +1,252 @@
+//! SUBSCRIBE and UNSUBSCRIBE on their way: MQTT 5.0 §3.8 to §3.11.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use crate::client::error::CallError;
+use crate::client::event::ServerOptions;
+use crate::error::EncodeError;
+use crate::packet::{FixedHeader, Packet, Subscribe, Subscription};
+use crate::packet_id::PacketId;
+use crate::packet_type::Sender;
+use crate::properties::Properties;
+use crate::property::Property;
+use crate::qos::QoS;
+use crate::reason::ReasonCode;
+use crate::time::Instant;
+use crate::topic::TopicFilter;
+use crate::version::Version;
+
+/// How often an operation is sent that the connection ends over.
+const ATTEMPTS: u8 = 2;
+
+/// A SUBSCRIBE or UNSUBSCRIBE without an answer.
+#[derive(Debug)]
+pub(crate) struct Operation {
+    pub(crate) handle: u64,
+    /// The packet, under Packet Identifier 1 in place of its own.
+    frame: Bytes,
+    pub(crate) purpose: Purpose,
+    pub(crate) packet_id: Option<PacketId>,
+    attempts: u8,
+    deadline: Instant,
+}
+
+/// Who wants it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Subscribe,
+    Unsubscribe,
+    /// To have again what the server lost.
+    Resubscribe,
+    /// To hear responses.
+    Response,
+}
+
+impl Operation {
+    /// Encodes a SUBSCRIBE or UNSUBSCRIBE, whose identifier does not count.
+    pub(crate) fn new(
+        handle: u64,
+        purpose: Purpose,
+        packet: &Packet<'_>,
+        version: Version,
+    ) -> Result<Self, EncodeError> {
+        let mut frame = Vec::new();
+        packet.encode(version, &mut frame)?;
+        Ok(Self {
+            handle,
+            frame: frame.into(),
+            purpose,
+            packet_id: None,
+            attempts: 0,
+            deadline: Instant::MAX,
+        })
+    }
+
+    /// The packet, under another identifier.
+    pub(crate) fn packet(&self, version: Version) -> Option<Packet<'_>> {
+        Packet::decode(&self.frame, version, Sender::Client).ok()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.frame.len()
+    }
+
+    /// Writes the packet into room of its length.
+    pub(crate) fn write(&self, packet_id: PacketId, room: &mut [u8]) {
+        room.copy_from_slice(&self.frame);
+        let Ok(Some(header)) = FixedHeader::decode(&self.frame) else { return };
+        if let Some((id, _)) =
+            room.get_mut(header.header_len()..).and_then(|body| body.split_first_chunk_mut())
+        {
+            *id = packet_id.get().to_be_bytes();
+        }
+    }
+}
+
+/// What was subscribed to: options and Subscription Identifier.
+type Subscribed = (QoS, bool, bool, crate::packet::RetainHandling, Option<u32>);
+
+/// The operations of a client, and the subscriptions that came of them.
+#[derive(Debug, Default)]
+pub(crate) struct Operations {
+    /// Not sent on this connection, in the order of the calls.
+    queue: VecDeque<Operation>,
+    /// Sent, by number.
+    sent: BTreeMap<u32, Operation>,
+    next_number: u32,
+    subscriptions: BTreeMap<String, Subscribed>,
+}
+
+impl Operations {
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len().saturating_add(self.sent.len())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn push(&mut self, operation: Operation) {
+        self.queue.push_back(operation);
+    }
+
+    /// The operation to be sent next.
+    #[inline]
+    pub(crate) fn front(&self) -> Option<&Operation> {
+        self.queue.front()
+    }
+
+    /// Takes the operation off that is next, to be completed in place of being sent.
+    pub(crate) fn reject(&mut self) -> Option<Operation> {
+        self.queue.pop_front()
+    }
+
+    /// The number under which the operation that is next waits for its answer.
+    pub(crate) fn next_number(&self) -> u32 {
+        self.next_number
+    }
+
+    /// The operation that is next was sent under an identifier.
+    pub(crate) fn sent(&mut self, packet_id: PacketId, now: Instant, timeout: Duration) {
+        let Some(mut operation) = self.queue.pop_front() else { return };
+        operation.packet_id = Some(packet_id);
+        operation.attempts = operation.attempts.saturating_add(1);
+        operation.deadline = now + timeout;
+        self.sent.insert(self.next_number, operation);
+        // Below 2^31: an identifier tells it from a message by the highest bit.
+        self.next_number = self.next_number.wrapping_add(1) & 0x7fff_ffff;
+    }
+
+    /// The operation that waits for an answer under this number.
+    pub(crate) fn waiting(&self, number: u32) -> Option<&Operation> {
+        self.sent.get(&number)
+    }
+
+    /// The operation is answered.
+    pub(crate) fn answered(&mut self, number: u32) -> Option<Operation> {
+        self.sent.remove(&number)
+    }
+
+    /// When the first answer must have come.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.sent.values().map(|operation| operation.deadline).min()
+    }
+
+    /// The connection is gone: what was sent is sent again on the next one, unless that was tried
+    /// before. Gives back the identifiers, and what is not tried again.
+    pub(crate) fn disconnected(&mut self) -> (Vec<PacketId>, Vec<Operation>) {
+        let (mut ids, mut given_up) = (Vec::new(), Vec::new());
+        let mut again = Vec::new();
+        for mut operation in core::mem::take(&mut self.sent).into_values() {
+            ids.extend(operation.packet_id.take());
+            if operation.attempts < ATTEMPTS {
+                again.push(operation);
+            } else {
+                given_up.push(operation);
+            }
+        }
+        again.sort_by_key(|operation| operation.handle);
+        for operation in again.into_iter().rev() {
+            self.queue.push_front(operation);
+        }
+        (ids, given_up)
+    }
+
+    /// Remembers what a SUBSCRIBE came to.
+    pub(crate) fn subscribed(&mut self, subscribe: &Subscribe<'_>, codes: &[ReasonCode]) {
+        let identifier = subscribe.properties.subscription_identifiers().next();
+        for (subscription, code) in subscribe.subscriptions.iter().zip(codes) {
+            if code.is_error() {
+                continue;
+            }
+            let Subscription { topic_filter, qos, no_local, retain_as_published, retain_handling } =
+                subscription;
+            let kept = (qos, no_local, retain_as_published, retain_handling, identifier);
+            self.subscriptions.insert(topic_filter.into(), kept);
+        }
+    }
+
+    /// Forgets what an UNSUBSCRIBE ended.
+    pub(crate) fn unsubscribed<'a>(&mut self, filters: impl Iterator<Item = &'a str>) {
+        for filter in filters {
+            self.subscriptions.remove(filter);
+        }
+    }
+
+    /// The SUBSCRIBE packets by which a server that lost everything has it again: one for each
+    /// Subscription Identifier, of so many subscriptions at most.
+    pub(crate) fn resubscribe(&mut self, version: Version, mut handle: impl FnMut() -> u64) {
+        const AT_ONCE: usize = 16;
+        let mut by_identifier: BTreeMap<Option<u32>, Vec<Subscription<'_>>> = BTreeMap::new();
+        for (filter, (qos, no_local, retain_as_published, retain_handling, identifier)) in
+            &self.subscriptions
+        {
+            by_identifier.entry(*identifier).or_default().push(Subscription {
+                topic_filter: filter,
+                qos: *qos,
+                no_local: *no_local,
+                retain_as_published: *retain_as_published,
+                retain_handling: *retain_handling,
+            });
+        }
+        let mut operations = Vec::new();
+        for (identifier, subscriptions) in &by_identifier {
+            let identifier = identifier.map(Property::SubscriptionIdentifier);
+            for some in subscriptions.chunks(AT_ONCE) {
+                let properties = Properties::List(identifier.as_slice());
+                let packet = Subscribe { properties, ..Subscribe::new(PacketId::MIN, some) }.into();
+                let operation = Operation::new(handle(), Purpose::Resubscribe, &packet, version);
+                operations.extend(operation.ok());
+            }
+        }
+        operations.into_iter().rev().for_each(|operation| self.queue.push_front(operation));
+    }
+}
+
+/// Whether a server takes these subscriptions. v5 3.2.2.3.11, 3.2.2.3.12, 3.2.2.3.13
+pub(crate) fn check(packet: &Packet<'_>, server: &ServerOptions) -> Result<(), CallError> {
+    let Packet::Subscribe(subscribe) = packet else { return Ok(()) };
+    if !server.subscription_identifiers_available
+        && subscribe.properties.subscription_identifiers().next().is_some()
+    {
+        return Err(CallError::SubscriptionIdentifiersNotSupported);
+    }
+    if server.wildcard_subscription_available && server.shared_subscription_available {
+        return Ok(());
+    }
+    for subscription in subscribe.subscriptions.iter() {
+        let Ok(filter) = TopicFilter::new(subscription.topic_filter) else { continue };
+        if !server.wildcard_subscription_available && filter.has_wildcard() {
+            return Err(CallError::WildcardSubscriptionsNotSupported);
+        }
+        if !server.shared_subscription_available && filter.share_name().is_some() {
+            return Err(CallError::SharedSubscriptionsNotSupported);
+        }
+    }
+    Ok(())
+}

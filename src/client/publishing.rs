@@ -1,0 +1,342 @@
+//! Publishing: the calls, the queue and the window.
+
+use core::time::Duration;
+
+use alloc::vec::Vec;
+
+use crate::client::error::{CallError, Failure};
+use crate::client::event::{Handle, ServerOptions};
+use crate::client::machine::{Client, Connection};
+use crate::client::operations::{Operation, Purpose};
+use crate::client::options::{Options, Overflow};
+use crate::client::records::{self, FlightRecord, Key};
+use crate::error::{EncodeError, Feature};
+use crate::message::Message;
+use crate::packet::{Packet, Publish, Subscribe, Subscription};
+use crate::packet_id::PacketId;
+use crate::properties::Properties;
+use crate::property::Property;
+use crate::property_id::PropertyId;
+use crate::qos::QoS;
+use crate::session::outbound::{self, Entry};
+use crate::session::store::Sequence;
+use crate::time::Instant;
+
+impl Client {
+    /// Publishes a message, which is copied; `dup` and `packet_id` are the client's affair.
+    ///
+    /// It is sent as soon as there is a connection and the server takes it; until then it is held.
+    /// One event, [`Published`](crate::client::Event::Published), tells what came of it.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong with the message, what the server does not support, or that there is no
+    /// room.
+    pub fn publish(&mut self, now: Instant, publish: &Publish<'_>) -> Result<Handle, CallError> {
+        self.advance(now);
+        let packet_id = match publish.qos {
+            QoS::AtMostOnce => None,
+            QoS::AtLeastOnce | QoS::ExactlyOnce => Some(PacketId::MIN),
+        };
+        let publish = Publish { dup: false, packet_id, ..*publish };
+        let properties_len = self.check_publish(&publish)?;
+        let size = publish
+            .topic
+            .len()
+            .saturating_add(properties_len)
+            .saturating_add(publish.payload.len());
+        self.make_room(size)?;
+        let expires = self.expiry(publish.properties.message_expiry_interval());
+        let handle = self.next_number();
+        if publish.qos == QoS::AtMostOnce {
+            self.at_most_once.push(handle, &publish, properties_len, expires);
+        } else {
+            let message = Message::copy_of(&publish, properties_len);
+            self.push(Entry::new(handle, message, expires));
+        }
+        Ok(Handle(handle))
+    }
+
+    /// Publishes a message without copying it, as [`publish`](Self::publish) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish).
+    pub fn publish_message(&mut self, now: Instant, message: Message) -> Result<Handle, CallError> {
+        self.advance(now);
+        let packet_id = (message.qos() != QoS::AtMostOnce).then_some(PacketId::MIN);
+        self.check_publish(&Publish { packet_id, ..message.to_publish() })?;
+        self.make_room(message.size())?;
+        let expires = self.expiry(message.properties().message_expiry_interval());
+        let handle = self.next_number();
+        if message.qos() == QoS::AtMostOnce {
+            self.at_most_once.push_message(handle, message, expires);
+        } else {
+            self.push(Entry::new(handle, message, expires));
+        }
+        Ok(Handle(handle))
+    }
+
+    /// Publishes a request, and waits for its response for so long. v5 4.10
+    ///
+    /// The client adds the Response Topic of its options and Correlation Data, subscribes to that
+    /// topic with the first request, and completes this one with the
+    /// [`Response`](crate::client::Event::Response).
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::NoResponseTopic`]; as [`publish`](Self::publish).
+    pub fn request(
+        &mut self,
+        now: Instant,
+        publish: &Publish<'_>,
+        timeout: Duration,
+    ) -> Result<Handle, CallError> {
+        self.advance(now);
+        let topic = self.options.response_topic.clone();
+        let topic = topic.filter(|_| self.options.version.is_v5());
+        let topic = topic.ok_or(CallError::NoResponseTopic)?;
+        for id in [PropertyId::ResponseTopic, PropertyId::CorrelationData] {
+            if publish.properties.contains(id) {
+                return Err(CallError::PropertyNotForCaller(id));
+            }
+        }
+        if self.requests.len() >= self.options.maximum_held {
+            return Err(CallError::QueueFull);
+        }
+        let operation = match self.requests.subscribed {
+            true => None,
+            // Under the number before that of the message, so that it is sent before.
+            false => Some(self.response_subscription(&topic)?),
+        };
+        let correlation_data = self.last_number.saturating_add(1).to_be_bytes();
+        let mut properties: Vec<Property<'_>> = publish.properties.iter().collect();
+        properties.push(Property::ResponseTopic(&topic));
+        properties.push(Property::CorrelationData(&correlation_data));
+        let publish = Publish { properties: Properties::List(&properties), ..*publish };
+        let handle = self.publish(now, &publish)?;
+        if let Some(operation) = operation {
+            self.operations.push(operation);
+            self.requests.subscribed = true;
+        }
+        self.requests.insert(handle.get(), self.now + timeout);
+        Ok(handle)
+    }
+
+    /// The SUBSCRIBE to the Response Topic.
+    fn response_subscription(&mut self, topic: &str) -> Result<Operation, CallError> {
+        let subscription = [Subscription::new(topic, Options::RESPONSE_QOS)];
+        let packet = Subscribe::new(PacketId::MIN, &subscription).into();
+        let handle = self.next_number();
+        Ok(Operation::new(handle, Purpose::Response, &packet, self.options.version)?)
+    }
+
+    /// Checks what is known when the call is made, and says how many bytes the properties take.
+    #[inline]
+    fn check_publish(&self, publish: &Publish<'_>) -> Result<usize, CallError> {
+        let version = self.options.version;
+        let packet = Packet::Publish(*publish);
+        let len = packet.encoded_len(version)?;
+        if !publish.properties.is_empty() {
+            for id in [PropertyId::TopicAlias, PropertyId::SubscriptionIdentifier] {
+                // v5 [MQTT-3.3.4-6]
+                if publish.properties.contains(id) {
+                    return Err(CallError::PropertyNotForCaller(id));
+                }
+            }
+        }
+        if publish.topic.is_empty() {
+            let feature = Feature::EmptyTopicName;
+            return Err(EncodeError::NotInVersion(version, feature).into());
+        }
+        if let Some(connection) = &self.connection {
+            if connection.draining.is_some() {
+                return Err(CallError::Disconnecting);
+            }
+            check(publish.qos, publish.retain, len, connection)?;
+        }
+        Ok(publish.properties_len())
+    }
+
+    /// When a message that is held expires.
+    #[inline]
+    fn expiry(&self, interval: Option<u32>) -> Option<Instant> {
+        interval.map(|seconds| self.now + Duration::from_secs(seconds.into()))
+    }
+
+    /// Makes room for a message of so many bytes.
+    #[inline]
+    fn make_room(&mut self, size: usize) -> Result<(), CallError> {
+        if self.has_room(size) { Ok(()) } else { self.make_room_by_policy(size) }
+    }
+
+    #[inline]
+    fn has_room(&self, size: usize) -> bool {
+        let held = self.outbound.len().saturating_add(self.at_most_once.len());
+        let bytes = self.outbound.bytes().saturating_add(self.at_most_once.bytes());
+        held < self.options.maximum_held
+            && bytes.saturating_add(size) <= self.options.maximum_held_bytes
+    }
+
+    #[cold]
+    fn make_room_by_policy(&mut self, size: usize) -> Result<(), CallError> {
+        self.expire();
+        // What is in flight is not dropped: nothing is, if that leaves no room.
+        let in_flight = self.outbound.in_flight_bytes().saturating_add(size);
+        if self.options.overflow == Overflow::DropOldest
+            && self.outbound.in_flight_len() < self.options.maximum_held
+            && in_flight <= self.options.maximum_held_bytes
+        {
+            while !self.has_room(size) && self.drop_oldest() {}
+        }
+        if self.has_room(size) { Ok(()) } else { Err(CallError::QueueFull) }
+    }
+
+    /// Drops the oldest message that was not sent; `false` if there is none.
+    fn drop_oldest(&mut self) -> bool {
+        let at_most_once = self.at_most_once.front().map(|item| item.handle);
+        let queued = self.outbound.oldest_queued();
+        match (at_most_once, queued) {
+            (Some(handle), queued) if queued.is_none_or(|key| handle < key.handle()) => {
+                self.at_most_once.pop();
+                self.published(Sequence::default(), handle, Err(Failure::Dropped));
+            }
+            (_, Some(key)) => self.abandon(key, Failure::Dropped),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Completes the messages that have expired in the queue. What is in flight is not cut short:
+    /// v5 [MQTT-4.3.3-7]
+    fn expire(&mut self) {
+        for key in self.outbound.expired(self.now) {
+            self.abandon(key, Failure::Expired);
+        }
+        while let Some(item) = self.at_most_once.front()
+            && item.expires.is_some_and(|expires| expires < self.now)
+        {
+            let handle = item.handle;
+            self.at_most_once.pop();
+            self.published(Sequence::default(), handle, Err(Failure::Expired));
+        }
+    }
+
+    /// Takes a message out that was not acknowledged, and completes it with a failure.
+    pub(super) fn abandon(&mut self, key: outbound::Key, failure: Failure) {
+        let Some(entry) = self.outbound.remove(key) else { return };
+        let after = self.forget(&entry);
+        self.published(after, entry.handle, Err(failure));
+    }
+
+    /// Deletes what is stored of a message.
+    pub(super) fn forget(&mut self, entry: &Entry) -> Sequence {
+        if !self.log.is_durable() {
+            return Sequence::default();
+        }
+        let mut after = Sequence::default();
+        if entry.message.is_some() {
+            after = self.log.delete(Key::Message(entry.handle).encode());
+        }
+        if entry.packet_id.is_some() {
+            after = self.log.delete(Key::Flight(entry.handle).encode());
+        }
+        after
+    }
+
+    /// Takes a message at QoS 1 or 2 in.
+    #[inline]
+    fn push(&mut self, entry: Entry) {
+        if self.log.is_durable()
+            && let Some(message) = &entry.message
+        {
+            let expires = entry.expires.map(|expires| self.calendar.to_unix(expires));
+            let value = records::encode_message(message, expires);
+            self.log.put(Key::Message(entry.handle).encode(), value);
+        }
+        self.outbound.push(entry);
+        self.open_window();
+    }
+
+    /// Lets as many messages into the window as it has room for.
+    #[inline]
+    pub(super) fn open_window(&mut self) {
+        while let Some((key, in_flight)) = self.outbound.next_for_window() {
+            if !in_flight && !self.is_still_possible(key) {
+                continue;
+            }
+            let session = self.session.number;
+            let Some(entry) = self.outbound.enter_window(key) else { break };
+            let (Some(packet_id), false) = (entry.packet_id, in_flight) else { continue };
+            if self.log.is_durable() {
+                let (stage, order) = (entry.stage, entry.order);
+                let record = FlightRecord { session, packet_id, stage, order };
+                entry.after = self.log.put(Key::Flight(entry.handle).encode(), record.encode());
+            }
+        }
+    }
+
+    /// Looks again at a message that waited: it may have expired, and the server may not support
+    /// what was not known before.
+    #[inline]
+    fn is_still_possible(&mut self, key: outbound::Key) -> bool {
+        let (now, version) = (self.now, self.options.version);
+        let Some(entry) = self.outbound.get_mut(key) else { return false };
+        if entry.expires.is_some_and(|expires| expires < now) {
+            self.abandon(key, Failure::Expired);
+            return false;
+        }
+        let (Some(connection), Some(message)) = (&self.connection, &entry.message) else {
+            return true;
+        };
+        let possible = match connection.server.takes_everything() {
+            true => Ok(()),
+            false => {
+                let len = message.encoded_len(version).unwrap_or(usize::MAX);
+                check(message.qos(), message.retain(), len, connection)
+            }
+        };
+        match possible {
+            Ok(()) => true,
+            Err(error) => {
+                self.abandon(key, error.into());
+                false
+            }
+        }
+    }
+}
+
+/// Checks a message against what the server takes.
+#[inline]
+pub(super) fn check(
+    qos: QoS,
+    retain: bool,
+    size: usize,
+    connection: &Connection,
+) -> Result<(), CallError> {
+    if !connection.is_up() {
+        return Ok(());
+    }
+    let server = &connection.server;
+    // v5 [MQTT-3.2.2-11] [MQTT-3.2.2-14] [MQTT-3.2.2-15]
+    if qos > server.maximum_qos {
+        return Err(CallError::QoSNotSupported(server.maximum_qos));
+    }
+    if retain && !server.retain_available {
+        return Err(CallError::RetainNotSupported);
+    }
+    if size > server.maximum_packet_size as usize {
+        let maximum = server.maximum_packet_size;
+        return Err(CallError::PacketTooLarge { size, maximum });
+    }
+    Ok(())
+}
+
+impl ServerOptions {
+    /// Whether no message can be too much for the server.
+    fn takes_everything(&self) -> bool {
+        self.maximum_qos == QoS::ExactlyOnce
+            && self.retain_available
+            && self.maximum_packet_size >= crate::decoder::MAXIMUM_PACKET_SIZE
+    }
+}

@@ -1,0 +1,230 @@
+//! Bytes from the server.
+
+use bytes::{Buf, BytesMut};
+
+use crate::client::acknowledging::Arrived;
+use crate::client::error::{DisconnectCause, Violation};
+use crate::client::event::{Event, Received};
+use crate::client::machine::{self, Client, Phase};
+use crate::link::ConnectionId;
+use crate::message::{Located, Message};
+use crate::packet::{Packet, Publish};
+use crate::properties::Properties;
+use crate::session::alias::AliasError;
+use crate::time::Instant;
+
+/// How many events may wait for the application before no more input is taken.
+const EVENTS: usize = 128;
+
+/// What becomes of the bytes of a packet.
+enum Taken {
+    /// They are done with.
+    All,
+    /// They are those of a message.
+    Message(Located, Arrived),
+    /// They are those of a message whose topic, or part of it, is elsewhere.
+    Copied(Message, Arrived),
+}
+
+impl Client {
+    /// Takes bytes from the server: all whole packets at the front of `bytes`, which are taken
+    /// off; what is left is the beginning of one.
+    ///
+    /// Received messages share the storage of `bytes` until the next call, by when the
+    /// application has taken them, or they are copied.
+    pub fn receive(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        bytes: &mut BytesMut,
+    ) -> Received {
+        self.advance(now);
+        self.compact_events();
+        loop {
+            let events = self.events.len();
+            let paused = self.is_to_pause();
+            let Some(found) = self.find(connection) else {
+                bytes.clear();
+                return Received::Drained;
+            };
+            if found.link.is_closing() {
+                bytes.clear();
+                return Received::Drained;
+            }
+            if bytes.is_empty() {
+                return Received::Drained;
+            }
+            if paused {
+                found.link.paused = true;
+                return Received::Paused;
+            }
+            if events >= EVENTS {
+                return Received::More;
+            }
+            let (packet, len) = match found.link.decoder.decode(bytes) {
+                Ok(Some(decoded)) => decoded,
+                Ok(None) => return Received::Drained,
+                Err(error) => {
+                    self.violation(error.into());
+                    continue;
+                }
+            };
+            found.keep_alive.received(now);
+            let frame = bytes.get(..len).unwrap_or_default();
+            match self.on_packet(&packet, frame) {
+                Ok(Taken::All) => bytes.advance(len),
+                Ok(Taken::Message(located, arrived)) => {
+                    let message = located.message(bytes.split_to(len).freeze());
+                    self.take(message, arrived);
+                }
+                Ok(Taken::Copied(message, arrived)) => {
+                    bytes.advance(len);
+                    self.take(message, arrived);
+                }
+                Err(violation) => self.violation(violation),
+            }
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, message: Message, arrived: Arrived) {
+        if let Err(violation) = self.on_message(message, arrived) {
+            self.violation(violation);
+        }
+    }
+
+    /// Whether the application has to acknowledge something before more is taken: in 3.x, where
+    /// the server cannot be told how much may be unacknowledged.
+    #[inline]
+    fn is_to_pause(&self) -> bool {
+        !self.options.version.is_v5()
+            && self.inbound.pending() >= usize::from(self.options.receive_maximum).max(1)
+    }
+
+    /// Goes on with the input, if it was paused and need not be any more.
+    pub(super) fn resume_input(&mut self) {
+        let (pause, now) = (self.is_to_pause(), self.now);
+        let Some(connection) = self.connection.as_mut() else { return };
+        if connection.link.paused && !pause {
+            connection.link.paused = false;
+            connection.keep_alive.resumed(now);
+            self.resume = Some(connection.link.id);
+        }
+    }
+
+    /// Gives the messages that the application has not taken storage of their own.
+    #[inline]
+    fn compact_events(&mut self) {
+        for (_, event) in self.events.iter_mut().skip(self.compacted) {
+            if let Event::Message(delivery) | Event::Response { result: Ok(delivery), .. } = event {
+                delivery.message = delivery.message.compact();
+            }
+        }
+        self.compacted = self.events.len();
+    }
+
+    #[inline]
+    fn on_packet(&mut self, packet: &Packet<'_>, frame: &[u8]) -> Result<Taken, Violation> {
+        if let Some(connection) = &self.connection
+            && let Phase::AwaitConnAck = connection.phase
+            && !matches!(packet, Packet::ConnAck(_) | Packet::Auth(_))
+        {
+            return Err(Violation::UnexpectedPacket(packet.packet_type()));
+        }
+        match packet {
+            Packet::Publish(publish) => return self.on_publish(publish, frame),
+            Packet::PubAck(pub_ack) => {
+                self.check_words(packet, &pub_ack.properties)?;
+                self.on_pub_ack(pub_ack, frame)?;
+            }
+            Packet::PubRec(pub_rec) => {
+                self.check_words(packet, &pub_rec.properties)?;
+                self.on_pub_rec(pub_rec, frame)?;
+            }
+            Packet::PubRel(pub_rel) => {
+                self.check_words(packet, &pub_rel.properties)?;
+                self.on_pub_rel(pub_rel.packet_id);
+            }
+            Packet::PubComp(pub_comp) => {
+                self.check_words(packet, &pub_comp.properties)?;
+                self.on_pub_comp(pub_comp, frame)?;
+            }
+            packet => self.on_rare_packet(packet, frame)?,
+        }
+        Ok(Taken::All)
+    }
+
+    #[inline(never)]
+    fn on_rare_packet(&mut self, packet: &Packet<'_>, frame: &[u8]) -> Result<(), Violation> {
+        match packet {
+            Packet::ConnAck(conn_ack) => self.on_conn_ack(conn_ack, frame),
+            Packet::SubAck(sub_ack) => {
+                self.check_words(packet, &sub_ack.properties)?;
+                self.on_sub_ack(sub_ack, frame)
+            }
+            Packet::UnsubAck(unsub_ack) => {
+                self.check_words(packet, &unsub_ack.properties)?;
+                self.on_unsub_ack(unsub_ack, frame)
+            }
+            Packet::PingResp => {
+                if let Some(connection) = self.connection.as_mut() {
+                    connection.keep_alive.on_ping_resp();
+                }
+                Ok(())
+            }
+            Packet::Auth(auth) => {
+                self.check_words(packet, &auth.properties)?;
+                self.on_auth(auth, frame)
+            }
+            Packet::Disconnect(disconnect) => {
+                // Nothing is sent after it: v5 [MQTT-3.14.4-1]
+                if let Some(packet) = machine::owned(frame, self.options.version) {
+                    let reason_code = disconnect.reason_code;
+                    self.close(DisconnectCause::ByServer { reason_code, packet }, None);
+                }
+                Ok(())
+            }
+            // The decoder refuses what a server does not send, and the others are handled above.
+            packet => Err(Violation::UnexpectedPacket(packet.packet_type())),
+        }
+    }
+
+    /// v5 [U5-3.1.2.11.7-2]
+    #[inline]
+    fn check_words(
+        &self,
+        packet: &Packet<'_>,
+        properties: &Properties<'_>,
+    ) -> Result<(), Violation> {
+        if !properties.is_empty() && self.is_unwanted(properties) {
+            return Err(Violation::UnwantedProblemInformation(packet.packet_type()));
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn on_publish(&mut self, publish: &Publish<'_>, frame: &[u8]) -> Result<Taken, Violation> {
+        let arrived = Arrived { packet_id: publish.packet_id, dup: publish.dup };
+        match Located::new(publish, frame) {
+            Some(located) => Ok(Taken::Message(located, arrived)),
+            None => self.copy(publish).map(|message| Taken::Copied(message, arrived)),
+        }
+    }
+
+    /// A message whose topic an alias stands for, or with properties that do not belong to it.
+    fn copy(&mut self, publish: &Publish<'_>) -> Result<Message, Violation> {
+        let alias = publish.properties.topic_alias();
+        let topic = match (alias, self.connection.as_mut()) {
+            (Some(alias), Some(connection)) => {
+                let resolved = connection.link.incoming_aliases.resolve(alias, publish.topic);
+                resolved.map_err(|error| match error {
+                    AliasError::AboveMaximum => Violation::TopicAliasAboveMaximum(alias),
+                    AliasError::Unknown => Violation::UnknownTopicAlias(alias),
+                })?
+            }
+            _ => publish.topic,
+        };
+        let publish = Publish { topic, ..*publish };
+        Ok(Message::copy_of(&publish, publish.properties_len()))
+    }
+}

@@ -1,0 +1,287 @@
+//! The durable records of a client: their keys and values.
+//!
+//! Each value begins with the number of its format. A message is stored once, under the operation
+//! that published it or the delivery that it came with; what state its exchange is in is another,
+//! small record. Exchanges belong to a session, whose number they carry: those of a session that
+//! is gone are orphans, which the next start collects.
+
+use alloc::vec::Vec;
+
+use crate::message::Message;
+use crate::packet::Publish;
+use crate::packet_id::PacketId;
+use crate::packet_type::Places;
+use crate::properties::{Properties, PropertyBlock};
+use crate::property::Property;
+use crate::qos::QoS;
+use crate::session::outbound::Stage;
+use crate::session::store::{Reader, Writer};
+use crate::time::UnixTime;
+use crate::topic::TopicName;
+
+/// The low bits of a number count within a process, those above count processes.
+pub(crate) const EPOCH_BITS: u32 = 44;
+
+const FORMAT: u8 = 1;
+
+/// What a key is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Key {
+    Session,
+    /// The message of an operation.
+    Message(u64),
+    /// How far the exchange of an operation is.
+    Flight(u64),
+    /// A received message, until the application acknowledges it.
+    Delivery(u64),
+    /// An identifier that waits for PUBREL.
+    Released(PacketId),
+}
+
+impl Key {
+    pub(crate) fn encode(self) -> Vec<u8> {
+        let writer = Writer::default();
+        match self {
+            Self::Session => writer.byte(b's'),
+            Self::Message(handle) => writer.byte(b'm').u64(handle),
+            Self::Flight(handle) => writer.byte(b'f').u64(handle),
+            Self::Delivery(id) => writer.byte(b'd').u64(id),
+            Self::Released(packet_id) => writer.byte(b'r').u16(packet_id.get()),
+        }
+        .0
+    }
+
+    pub(crate) fn decode(key: &[u8]) -> Option<Self> {
+        let mut reader = Reader(key);
+        let key = match reader.byte()? {
+            b's' => Self::Session,
+            b'm' => Self::Message(reader.u64()?),
+            b'f' => Self::Flight(reader.u64()?),
+            b'd' => Self::Delivery(reader.u64()?),
+            b'r' => Self::Released(PacketId::new(reader.u16()?)?),
+            _ => return None,
+        };
+        reader.finish().map(|()| key)
+    }
+}
+
+/// What is stored of the session.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct SessionRecord<'a> {
+    pub(crate) epoch: u32,
+    pub(crate) number: u32,
+    pub(crate) exists: bool,
+    pub(crate) expiry_interval: u32,
+    pub(crate) expires: Option<UnixTime>,
+    pub(crate) assigned_client_id: &'a str,
+}
+
+impl<'a> SessionRecord<'a> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        Writer::default()
+            .byte(FORMAT)
+            .u32(self.epoch)
+            .u32(self.number)
+            .byte(self.exists.into())
+            .u32(self.expiry_interval)
+            .optional(self.expires.map(UnixTime::as_secs))
+            .bytes(self.assigned_client_id.as_bytes())
+            .0
+    }
+
+    pub(crate) fn decode(value: &'a [u8]) -> Option<Self> {
+        let mut reader = versioned(value)?;
+        let record = Self {
+            epoch: reader.u32()?,
+            number: reader.u32()?,
+            exists: reader.byte()? != 0,
+            expiry_interval: reader.u32()?,
+            expires: reader.optional()?.map(UnixTime::from_secs),
+            assigned_client_id: reader.text()?,
+        };
+        reader.finish().map(|()| record)
+    }
+}
+
+/// How far the exchange of an operation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FlightRecord {
+    pub(crate) session: u32,
+    pub(crate) packet_id: PacketId,
+    pub(crate) stage: Stage,
+    pub(crate) order: u64,
+}
+
+impl FlightRecord {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let stage = match self.stage {
+            Stage::Queued => 0,
+            Stage::AwaitPubAck => 1,
+            Stage::AwaitPubRec => 2,
+            Stage::AwaitPubComp => 3,
+        };
+        let writer = Writer::default().byte(FORMAT).u32(self.session);
+        writer.u16(self.packet_id.get()).byte(stage).u64(self.order).0
+    }
+
+    pub(crate) fn decode(value: &[u8]) -> Option<Self> {
+        let mut reader = versioned(value)?;
+        let record = Self {
+            session: reader.u32()?,
+            packet_id: PacketId::new(reader.u16()?)?,
+            stage: match reader.byte()? {
+                1 => Stage::AwaitPubAck,
+                2 => Stage::AwaitPubRec,
+                3 => Stage::AwaitPubComp,
+                _ => return None,
+            },
+            order: reader.u64()?,
+        };
+        reader.finish().map(|()| record)
+    }
+}
+
+/// The value of a message that was published, and when it expires.
+pub(crate) fn encode_message(message: &Message, expires: Option<UnixTime>) -> Vec<u8> {
+    let writer = Writer::default().byte(FORMAT).optional(expires.map(UnixTime::as_secs));
+    put_message(writer, message).0
+}
+
+pub(crate) fn decode_message(value: &[u8]) -> Option<(Message, Option<UnixTime>)> {
+    let mut reader = versioned(value)?;
+    let expires = reader.optional()?.map(UnixTime::from_secs);
+    let message = read_message(&mut reader)?;
+    reader.finish().map(|()| (message, expires))
+}
+
+/// A received message that the application has not acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DeliveryRecord {
+    pub(crate) session: u32,
+    pub(crate) packet_id: PacketId,
+    pub(crate) dup: bool,
+    pub(crate) message: Message,
+}
+
+impl DeliveryRecord {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let writer = Writer::default().byte(FORMAT).u32(self.session);
+        put_message(writer.u16(self.packet_id.get()).byte(self.dup.into()), &self.message).0
+    }
+
+    pub(crate) fn decode(value: &[u8]) -> Option<Self> {
+        let mut reader = versioned(value)?;
+        let record = Self {
+            session: reader.u32()?,
+            packet_id: PacketId::new(reader.u16()?)?,
+            dup: reader.byte()? != 0,
+            message: read_message(&mut reader)?,
+        };
+        reader.finish().map(|()| record)
+    }
+}
+
+fn versioned(value: &[u8]) -> Option<Reader<'_>> {
+    let mut reader = Reader(value);
+    (reader.byte()? == FORMAT).then_some(reader)
+}
+
+fn put_message(writer: Writer, message: &Message) -> Writer {
+    let mut identifiers = Vec::new();
+    for identifier in message.subscription_identifiers() {
+        Property::SubscriptionIdentifier(identifier).write(&mut identifiers);
+    }
+    writer
+        .byte(message.qos().get() << 1 | u8::from(message.retain()))
+        .bytes(message.topic().as_bytes())
+        .bytes(message.property_bytes())
+        .bytes(&identifiers)
+        .bytes(message.payload())
+}
+
+fn read_message(reader: &mut Reader<'_>) -> Option<Message> {
+    let flags = reader.byte()?;
+    let topic = TopicName::new(reader.text()?).ok()?;
+    let mut properties = reader.bytes()?.to_vec();
+    properties.extend_from_slice(reader.bytes()?);
+    let block = PropertyBlock::new(&properties, Places::PUBLISH).ok()?;
+    let publish = Publish {
+        qos: QoS::new(flags >> 1)?,
+        retain: flags & 1 != 0,
+        topic: topic.as_str(),
+        properties: Properties::Block(block),
+        payload: reader.bytes()?,
+        ..Publish::default()
+    };
+    Some(Message::copy_of(&publish, properties.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message() -> Message {
+        let properties = [
+            Property::UserProperty("a", "b"),
+            Property::MessageExpiryInterval(60),
+            Property::SubscriptionIdentifier(7),
+            Property::SubscriptionIdentifier(300),
+        ];
+        let publish = Publish {
+            qos: QoS::ExactlyOnce,
+            retain: true,
+            topic: "größe/1",
+            properties: (&properties).into(),
+            payload: b"payload",
+            ..Publish::default()
+        };
+        Message::copy_of(&publish, 100)
+    }
+
+    #[test]
+    fn keys_are_read_back() {
+        let id = PacketId::new(0x1234).unwrap();
+        let keys =
+            [Key::Session, Key::Message(1), Key::Flight(2), Key::Delivery(3), Key::Released(id)];
+        for key in keys {
+            let bytes = key.encode();
+            assert_eq!(Key::decode(&bytes), Some(key));
+            assert_eq!(Key::decode(&[&bytes[..], &[0]].concat()), None);
+            assert_eq!(Key::decode(&bytes[..bytes.len() - 1]), None);
+        }
+        assert_eq!(Key::decode(b"x"), None);
+    }
+
+    #[test]
+    fn values_are_read_back_and_nothing_less() {
+        let record =
+            DeliveryRecord { session: 3, packet_id: PacketId::MAX, dup: true, message: message() };
+        let bytes = record.encode();
+        assert_eq!(DeliveryRecord::decode(&bytes), Some(record));
+        let flight = FlightRecord {
+            session: 1,
+            packet_id: PacketId::MIN,
+            stage: Stage::AwaitPubComp,
+            order: 9,
+        };
+        assert_eq!(FlightRecord::decode(&flight.encode()), Some(flight));
+        let session = SessionRecord {
+            epoch: 1,
+            number: 2,
+            exists: true,
+            expiry_interval: 3,
+            expires: Some(UnixTime::from_secs(4)),
+            assigned_client_id: "auto",
+        };
+        let bytes = session.encode();
+        assert_eq!(SessionRecord::decode(&bytes), Some(session));
+        for len in 0..bytes.len() {
+            assert_eq!(SessionRecord::decode(&bytes[..len]), None);
+        }
+        let bytes = encode_message(&message(), Some(UnixTime::from_secs(5)));
+        assert_eq!(decode_message(&bytes), Some((message(), Some(UnixTime::from_secs(5)))));
+        for len in 0..bytes.len() {
+            assert_eq!(decode_message(&bytes[..len]), None);
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! A client made of the records that an earlier one left behind.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::client::event::{Delivery, DeliveryId, Event};
+use crate::client::machine::Client;
+use crate::client::records::{self, DeliveryRecord, EPOCH_BITS, FlightRecord, Key, SessionRecord};
+use crate::message::Message;
+use crate::packet_id::PacketId;
+use crate::session::outbound::{Entry, Stage};
+use crate::session::store::{Reader, RestoreError, Sequence};
+use crate::time::{Instant, UnixTime};
+
+/// The records, by what they are of.
+#[derive(Default)]
+pub(super) struct Records {
+    session: Option<Vec<u8>>,
+    messages: BTreeMap<u64, (Message, Option<UnixTime>)>,
+    flights: BTreeMap<u64, FlightRecord>,
+    deliveries: BTreeMap<u64, DeliveryRecord>,
+    released: BTreeMap<PacketId, u32>,
+}
+
+impl Records {
+    /// Sorts a record in.
+    pub(super) fn add(&mut self, key: &[u8], value: &[u8]) -> Result<(), RestoreError> {
+        self.try_add(key, value).ok_or_else(|| RestoreError { key: key.to_vec() })
+    }
+
+    fn try_add(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
+        match Key::decode(key)? {
+            Key::Session => {
+                SessionRecord::decode(value)?;
+                self.session = Some(value.to_vec());
+            }
+            Key::Message(handle) => {
+                self.messages.insert(handle, records::decode_message(value)?);
+            }
+            Key::Flight(handle) => {
+                self.flights.insert(handle, FlightRecord::decode(value)?);
+            }
+            Key::Delivery(delivery) => {
+                self.deliveries.insert(delivery, DeliveryRecord::decode(value)?);
+            }
+            Key::Released(packet_id) => {
+                let mut reader = Reader(value);
+                self.released.insert(packet_id, reader.u32()?);
+                reader.finish()?;
+            }
+        }
+        Some(())
+    }
+}
+
+impl Client {
+    /// Takes the records in, and begins a new epoch of numbers.
+    pub(super) fn take_records(&mut self, now: Instant, mut records: Records) {
+        let value = records.session.take().unwrap_or_default();
+        let session = SessionRecord::decode(&value).unwrap_or_default();
+        self.session.exists = session.exists;
+        self.session.number = session.number;
+        self.session.expiry_interval = session.expiry_interval;
+        if !session.assigned_client_id.is_empty() {
+            self.session.assigned_client_id = Some(session.assigned_client_id.into());
+        }
+        if session.exists {
+            let interval = core::time::Duration::from_secs(session.expiry_interval.into());
+            self.session.expires = match session.expires {
+                Some(expires) => Some(self.calendar.to_instant(expires)),
+                // The process ended while there was a connection, nobody knows when.
+                None if session.expiry_interval == u32::MAX => None,
+                None => Some(now + interval),
+            };
+        }
+        // A number that no process has given: whatever is stored has been given before.
+        let epoch = u64::from(session.epoch).saturating_add(1);
+        self.last_number = epoch.checked_shl(EPOCH_BITS).unwrap_or(u64::MAX);
+        self.record_session();
+        self.take_flights(&mut records);
+        self.take_queue(&mut records);
+        self.take_deliveries(&mut records);
+        self.expire_session();
+    }
+
+    /// What was in flight, in the session that there still is.
+    fn take_flights(&mut self, records: &mut Records) {
+        for (handle, flight) in core::mem::take(&mut records.flights) {
+            let stored = match records.messages.contains_key(&handle) {
+                true if flight.stage != Stage::AwaitPubComp => records.messages.remove(&handle),
+                // The message was about to be deleted.
+                true => {
+                    records.messages.remove(&handle);
+                    self.log.delete(Key::Message(handle).encode());
+                    None
+                }
+                false => None,
+            };
+            let is_whole = stored.is_some() || flight.stage == Stage::AwaitPubComp;
+            let is_current = self.session.exists && flight.session == self.session.number;
+            if !is_whole || !is_current {
+                self.log.delete(Key::Flight(handle).encode());
+                // The session that it was in flight in is gone: it is as good as queued.
+                if let Some(stored) = stored {
+                    records.messages.insert(handle, stored);
+                }
+                continue;
+            }
+            let entry = match stored {
+                Some((message, expires)) => self.restored_entry(handle, message, expires),
+                None => Entry::without_message(handle, flight.order),
+            };
+            if !self.outbound.restore(entry, flight.packet_id, flight.stage) {
+                self.log.delete(Key::Flight(handle).encode());
+            }
+        }
+    }
+
+    fn restored_entry(&self, handle: u64, message: Message, expires: Option<UnixTime>) -> Entry {
+        let expires = expires.map(|expires| self.calendar.to_instant(expires));
+        Entry::new(handle, message, expires)
+    }
+
+    /// What waited.
+    fn take_queue(&mut self, records: &mut Records) {
+        for (handle, (message, expires)) in core::mem::take(&mut records.messages) {
+            let entry = self.restored_entry(handle, message, expires);
+            self.outbound.push(entry);
+        }
+    }
+
+    /// What the application has not acknowledged, and what waits for PUBREL.
+    fn take_deliveries(&mut self, records: &mut Records) {
+        let number = self.session.number;
+        let current = |exists: bool, session: u32| exists && session == number;
+        let exists = self.session.exists;
+        for (packet_id, session) in core::mem::take(&mut records.released) {
+            if current(exists, session) {
+                self.inbound.restore_released(packet_id);
+            } else {
+                self.log.delete(Key::Released(packet_id).encode());
+            }
+        }
+        for (delivery, record) in core::mem::take(&mut records.deliveries) {
+            let packet_id = Some(record.packet_id).filter(|_| current(exists, record.session));
+            if !self.inbound.restore_offered(delivery, packet_id, record.message.qos()) {
+                // It waits for PUBREL: the application has acknowledged it.
+                self.log.delete(Key::Delivery(delivery).encode());
+                continue;
+            }
+            let (message, dup) = (record.message, record.dup);
+            let delivery_id = Some(DeliveryId(delivery));
+            let delivery = Delivery { message, delivery_id, dup, redelivered: true };
+            self.emit_after(Sequence::default(), Event::Message(delivery));
+        }
+    }
+}

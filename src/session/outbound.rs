@@ -1,0 +1,477 @@
+//! Sending at QoS 1 and 2: the queue, the window, identifiers, and what is sent again when a
+//! session is resumed. MQTT 5.0 §4.3, §4.4, §4.6, §4.9.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::message::Message;
+use crate::packet_id::PacketId;
+use crate::qos::QoS;
+use crate::session::ids::PacketIds;
+use crate::session::store::Sequence;
+use crate::time::Instant;
+
+/// What a message waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Room in the window: it has no identifier yet.
+    Queued,
+    AwaitPubAck,
+    AwaitPubRec,
+    AwaitPubComp,
+}
+
+/// A message that is not fully acknowledged.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// The operation, whose number is also the order in which messages are sent.
+    pub(crate) handle: u64,
+    /// The order in which they are sent again: that of the messages, and then that of the PUBRECs.
+    pub(crate) order: u64,
+    /// The message, until its PUBREC.
+    pub(crate) message: Option<Message>,
+    pub(crate) packet_id: Option<PacketId>,
+    pub(crate) stage: Stage,
+    /// Whether a PUBLISH was pulled since the session began, so that the next one is marked DUP.
+    pub(crate) sent: bool,
+    /// Whether it takes room in the window of this connection.
+    in_window: bool,
+    pub(crate) expires: Option<Instant>,
+    /// What has to be safe before the PUBLISH is sent.
+    pub(crate) after: Sequence,
+    /// Bytes of the message.
+    size: usize,
+}
+
+impl Entry {
+    pub(crate) fn new(handle: u64, message: Message, expires: Option<Instant>) -> Self {
+        Self {
+            handle,
+            order: handle,
+            size: message.size(),
+            message: Some(message),
+            packet_id: None,
+            stage: Stage::Queued,
+            sent: false,
+            in_window: false,
+            expires,
+            after: Sequence::default(),
+        }
+    }
+
+    /// A message that waits for PUBCOMP, and is not needed any more.
+    pub(crate) fn without_message(handle: u64, order: u64) -> Self {
+        Self {
+            handle,
+            order,
+            message: None,
+            packet_id: None,
+            stage: Stage::AwaitPubComp,
+            sent: true,
+            in_window: false,
+            expires: None,
+            after: Sequence::default(),
+            size: 0,
+        }
+    }
+
+    fn is_expired(&self, now: Instant) -> bool {
+        self.stage == Stage::Queued && self.expires.is_some_and(|expires| expires < now)
+    }
+}
+
+/// Finds an entry, for as long as it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Key {
+    index: u32,
+    handle: u64,
+}
+
+impl Key {
+    /// The operation.
+    pub(crate) const fn handle(self) -> u64 {
+        self.handle
+    }
+}
+
+/// An acknowledgement that fits no entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Misfit {
+    /// The identifier is not in use: ignored.
+    Unknown,
+    /// The exchange waits for another packet: a violation.
+    Wrong,
+}
+
+/// The messages of one direction of a session that are not fully acknowledged.
+#[derive(Debug, Default)]
+pub(crate) struct Outbound {
+    entries: Vec<Option<Entry>>,
+    free: Vec<u32>,
+    ids: PacketIds,
+    /// Without an identifier, in the order of the calls.
+    queue: VecDeque<Key>,
+    /// In flight when the session was resumed, to be sent again as the window opens.
+    resend: VecDeque<Key>,
+    /// In the window, and not pulled on this connection.
+    ready: VecDeque<Key>,
+    window: usize,
+    in_window: usize,
+    len: usize,
+    bytes: usize,
+    queued: usize,
+    queued_bytes: usize,
+}
+
+/// Numbers of identifiers from here on are not those of entries.
+const FOREIGN: u32 = 1 << 31;
+
+impl Outbound {
+    /// How many messages are held.
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes of the messages held.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many messages have an identifier.
+    pub(crate) const fn in_flight_len(&self) -> usize {
+        self.len.saturating_sub(self.queued)
+    }
+
+    /// Bytes of the messages that have an identifier.
+    pub(crate) const fn in_flight_bytes(&self) -> usize {
+        self.bytes.saturating_sub(self.queued_bytes)
+    }
+
+    /// Whether an identifier is in use.
+    pub(crate) fn is_used(&self, packet_id: PacketId) -> bool {
+        self.ids.get(packet_id).is_some()
+    }
+
+    /// Takes an entry in, at the end of the queue.
+    pub(crate) fn push(&mut self, entry: Entry) -> Key {
+        let handle = entry.handle;
+        self.len = self.len.saturating_add(1);
+        self.queued = self.queued.saturating_add(1);
+        self.queued_bytes = self.queued_bytes.saturating_add(entry.size);
+        self.bytes = self.bytes.saturating_add(entry.size);
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => {
+                self.entries.push(None);
+                // There are fewer entries than a u32 counts: each takes a hundred bytes.
+                u32::try_from(self.entries.len()).unwrap_or(u32::MAX).saturating_sub(1)
+            }
+        };
+        if let Some(slot) = self.entries.get_mut(index as usize) {
+            *slot = Some(entry);
+        }
+        let key = Key { index, handle };
+        self.queue.push_back(key);
+        key
+    }
+
+    /// The entry, if it is still there.
+    #[inline]
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Entry> {
+        let entry = self.entries.get_mut(key.index as usize)?.as_mut()?;
+        (entry.handle == key.handle).then_some(entry)
+    }
+
+    #[inline]
+    fn get(&self, key: Key) -> Option<&Entry> {
+        let entry = self.entries.get(key.index as usize)?.as_ref()?;
+        (entry.handle == key.handle).then_some(entry)
+    }
+
+    /// The entry that an identifier is in use for.
+    #[inline]
+    fn find(&self, packet_id: PacketId) -> Option<Key> {
+        let index = self.ids.get(packet_id)?;
+        let handle = self.entries.get(index as usize)?.as_ref()?.handle;
+        Some(Key { index, handle })
+    }
+
+    /// Takes the entry out, and gives back what it has.
+    pub(crate) fn remove(&mut self, key: Key) -> Option<Entry> {
+        self.get(key)?;
+        let entry = self.entries.get_mut(key.index as usize)?.take()?;
+        self.free.push(key.index);
+        self.len = self.len.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(entry.size);
+        if entry.in_window {
+            self.in_window = self.in_window.saturating_sub(1);
+        }
+        match entry.packet_id {
+            Some(packet_id) => self.ids.release(packet_id),
+            None => self.leave_queue(entry.size),
+        }
+        if self.len == 0 {
+            self.release_storage();
+        }
+        Some(entry)
+    }
+
+    /// A message that was queued gets an identifier, or is gone.
+    #[inline]
+    fn leave_queue(&mut self, size: usize) {
+        self.queued = self.queued.saturating_sub(1);
+        self.queued_bytes = self.queued_bytes.saturating_sub(size);
+    }
+
+    /// After a burst, so that it is not paid for in memory for ever.
+    fn release_storage(&mut self) {
+        const KEEP: usize = 1024;
+        if self.entries.len() > KEEP {
+            (self.entries, self.free) = (Vec::new(), Vec::new());
+        }
+        for queue in [&mut self.queue, &mut self.resend, &mut self.ready] {
+            if queue.capacity() > KEEP {
+                *queue = VecDeque::new();
+            } else {
+                queue.clear();
+            }
+        }
+    }
+
+    /// Takes an identifier for something that is no message: SUBSCRIBE, UNSUBSCRIBE.
+    pub(crate) fn take_foreign_id(&mut self, number: u32) -> Option<PacketId> {
+        self.ids.take(number | FOREIGN)
+    }
+
+    /// What no message uses the identifier for.
+    pub(crate) fn foreign(&self, packet_id: PacketId) -> Option<u32> {
+        let number = self.ids.get(packet_id)?;
+        (number & FOREIGN != 0).then_some(number & !FOREIGN)
+    }
+
+    /// Gives back an identifier of something that is no message.
+    pub(crate) fn release_foreign_id(&mut self, packet_id: PacketId) {
+        if self.foreign(packet_id).is_some() {
+            self.ids.release(packet_id);
+        }
+    }
+
+    /// The message that the window has room for next, with whether it has an identifier already.
+    #[inline]
+    pub(crate) fn next_for_window(&mut self) -> Option<(Key, bool)> {
+        if self.in_window >= self.window {
+            return None;
+        }
+        while let Some(key) = self.resend.front().copied() {
+            if self.get(key).is_some() {
+                return Some((key, true));
+            }
+            self.resend.pop_front();
+        }
+        while let Some(key) = self.queue.front().copied() {
+            if self.get(key).is_some() {
+                return Some((key, false));
+            }
+            self.queue.pop_front();
+        }
+        None
+    }
+
+    /// Lets the message that [`next_for_window`](Self::next_for_window) named into the window,
+    /// under an identifier of its own. `None` if there is no identifier left.
+    #[inline]
+    pub(crate) fn enter_window(&mut self, key: Key) -> Option<&mut Entry> {
+        let resent = self.resend.front() == Some(&key);
+        let entry = self.get(key)?;
+        let size = entry.size;
+        let packet_id = match entry.packet_id {
+            Some(packet_id) => packet_id,
+            None => self.ids.take(key.index)?,
+        };
+        if resent {
+            self.resend.pop_front();
+        } else {
+            self.queue.pop_front();
+            self.leave_queue(size);
+        }
+        self.in_window = self.in_window.saturating_add(1);
+        self.ready.push_back(key);
+        let entry = self.get_mut(key)?;
+        entry.in_window = true;
+        entry.packet_id = Some(packet_id);
+        if entry.stage == Stage::Queued {
+            entry.stage = match entry.message.as_ref().map(Message::qos) {
+                Some(QoS::ExactlyOnce) => Stage::AwaitPubRec,
+                _ => Stage::AwaitPubAck,
+            };
+        }
+        Some(entry)
+    }
+
+    /// The message that is to be pulled next.
+    #[inline]
+    pub(crate) fn next_ready(&mut self) -> Option<(Key, &mut Entry)> {
+        loop {
+            let key = *self.ready.front()?;
+            match self.get(key).map(|entry| entry.stage) {
+                Some(Stage::AwaitPubAck | Stage::AwaitPubRec) => {
+                    return self.get_mut(key).map(|entry| (key, entry));
+                }
+                // It was acknowledged before it was sent again.
+                _ => self.ready.pop_front(),
+            };
+        }
+    }
+
+    /// The message that [`next_ready`](Self::next_ready) named is pulled.
+    #[inline]
+    pub(crate) fn pulled(&mut self) {
+        self.ready.pop_front();
+    }
+
+    /// A PUBACK, or a PUBREC with an error: the message is done with.
+    pub(crate) fn on_ack(&mut self, packet_id: PacketId, stage: Stage) -> Result<Key, Misfit> {
+        let key = self.find(packet_id).ok_or(match self.ids.get(packet_id) {
+            Some(_) => Misfit::Wrong,
+            None => Misfit::Unknown,
+        })?;
+        let entry = self.get(key).ok_or(Misfit::Unknown)?;
+        if !entry.sent {
+            // The other end cannot know of it.
+            return Err(Misfit::Unknown);
+        }
+        if entry.stage != stage {
+            return Err(Misfit::Wrong);
+        }
+        Ok(key)
+    }
+
+    /// A PUBREC without an error: the message is with the other end, PUBREL is to be sent.
+    /// The order is that of the PUBRECs.
+    pub(crate) fn received(&mut self, key: Key, order: u64) {
+        let Some(entry) = self.get_mut(key) else { return };
+        entry.stage = Stage::AwaitPubComp;
+        entry.order = order;
+        entry.message = None;
+        let size = core::mem::take(&mut entry.size);
+        self.bytes = self.bytes.saturating_sub(size);
+    }
+
+    /// How many messages the other end takes unacknowledged on this connection.
+    pub(crate) fn set_window(&mut self, window: u16) {
+        self.window = usize::from(window);
+    }
+
+    /// The connection is gone: nothing is in its window any more.
+    pub(crate) fn disconnected(&mut self) {
+        self.window = 0;
+        self.in_window = 0;
+        self.ready.clear();
+        self.resend.clear();
+        for entry in self.entries.iter_mut().flatten() {
+            entry.in_window = false;
+        }
+    }
+
+    /// The session goes on: what is in flight is sent again, in its order, as the window opens.
+    /// Says which are waiting for PUBCOMP, whose PUBRELs are sent again at once.
+    pub(crate) fn resume(&mut self) -> Vec<PacketId> {
+        let mut in_flight: Vec<(u64, Stage, Key)> = self
+            .entries
+            .iter()
+            .zip(0..)
+            .filter_map(|(entry, index)| {
+                let entry = entry.as_ref()?;
+                let key = Key { index, handle: entry.handle };
+                (entry.stage != Stage::Queued).then_some((entry.order, entry.stage, key))
+            })
+            .collect();
+        in_flight.sort_unstable_by_key(|(order, ..)| *order);
+        let mut released = Vec::new();
+        for (_, stage, key) in in_flight {
+            if stage != Stage::AwaitPubComp {
+                self.resend.push_back(key);
+                continue;
+            }
+            self.in_window = self.in_window.saturating_add(1);
+            if let Some(entry) = self.get_mut(key) {
+                entry.in_window = true;
+                released.extend(entry.packet_id);
+            }
+        }
+        released
+    }
+
+    /// The keys of what is in flight, in its order.
+    pub(crate) fn in_flight(&self) -> Vec<Key> {
+        self.keys(|entry| entry.stage != Stage::Queued)
+    }
+
+    /// The keys of what waits without an identifier and has expired, in its order.
+    pub(crate) fn expired(&self, now: Instant) -> Vec<Key> {
+        self.keys(|entry| entry.is_expired(now))
+    }
+
+    fn keys(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<Key> {
+        let mut keys: Vec<(u64, Key)> = self
+            .entries
+            .iter()
+            .zip(0..)
+            .filter_map(|(entry, index)| {
+                let entry = entry.as_ref().filter(|entry| wanted(entry))?;
+                Some((entry.order, Key { index, handle: entry.handle }))
+            })
+            .collect();
+        keys.sort_unstable_by_key(|(order, _)| *order);
+        keys.into_iter().map(|(_, key)| key).collect()
+    }
+
+    /// The oldest message that waits without an identifier.
+    pub(crate) fn oldest_queued(&mut self) -> Option<Key> {
+        loop {
+            let key = *self.queue.front()?;
+            if self.get(key).is_some() {
+                return Some(key);
+            }
+            self.queue.pop_front();
+        }
+    }
+
+    /// Puts a message that was in flight back into the queue, as a new one.
+    pub(crate) fn requeue(&mut self, key: Key) {
+        let Some(entry) = self.get_mut(key) else { return };
+        entry.stage = Stage::Queued;
+        entry.sent = false;
+        entry.in_window = false;
+        let (packet_id, size) = (entry.packet_id.take(), entry.size);
+        if let Some(packet_id) = packet_id {
+            self.ids.release(packet_id);
+            self.queued = self.queued.saturating_add(1);
+            self.queued_bytes = self.queued_bytes.saturating_add(size);
+        }
+    }
+
+    /// Puts the queue into the order of the calls again.
+    pub(crate) fn sort_queue(&mut self) {
+        let keys = self.keys(|entry| entry.stage == Stage::Queued);
+        self.queue = keys.into();
+    }
+
+    /// Takes in an entry that was stored, in flight under its identifier. `false` if another one
+    /// has the identifier.
+    pub(crate) fn restore(&mut self, entry: Entry, packet_id: PacketId, stage: Stage) -> bool {
+        let key = self.push(entry);
+        self.queue.pop_back();
+        if !self.ids.insert(packet_id, key.index) {
+            self.remove(key);
+            return false;
+        }
+        self.leave_queue(self.get(key).map_or(0, |entry| entry.size));
+        if let Some(entry) = self.get_mut(key) {
+            entry.packet_id = Some(packet_id);
+            entry.stage = stage;
+            entry.sent = true;
+        }
+        true
+    }
+}

@@ -1,0 +1,142 @@
+//! A stored message on its way out: PUBLISH as it is written for one connection.
+
+use bytes::{BufMut, Bytes};
+
+use crate::outgoing::Outgoing;
+use crate::packet_id::PacketId;
+use crate::packet_type::PacketType;
+use crate::properties::{Properties, PropertyBlock};
+use crate::property::Property;
+use crate::property_id::PropertyId;
+use crate::qos::QoS;
+use crate::varint;
+use crate::version::Version;
+use crate::wire;
+
+/// A PUBLISH made of parts that were checked when the message was taken in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WirePublish<'a> {
+    pub(crate) dup: bool,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) topic: &'a [u8],
+    pub(crate) packet_id: Option<PacketId>,
+    /// The properties of the message, which are those of 5.0, and which of them there are.
+    pub(crate) properties: &'a [u8],
+    pub(crate) present: u64,
+    /// What is left of the Message Expiry Interval, in place of the one in the properties.
+    pub(crate) expiry: Option<u32>,
+    pub(crate) payload: &'a [u8],
+}
+
+/// The Topic Alias that goes with a PUBLISH.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Alias {
+    /// None.
+    None,
+    /// One that the other end learns with this PUBLISH.
+    Set(u16),
+    /// One that stands for the topic.
+    Use(u16),
+}
+
+const ALIAS_LEN: usize = 3;
+
+impl WirePublish<'_> {
+    /// Bytes behind the fixed header.
+    #[inline]
+    fn remaining_length(&self, version: Version, alias: Alias) -> usize {
+        let (topic, alias) = match alias {
+            Alias::None => (self.topic.len(), 0),
+            Alias::Set(_) => (self.topic.len(), ALIAS_LEN),
+            Alias::Use(_) => (0, ALIAS_LEN),
+        };
+        let id = if self.packet_id.is_some() { 2 } else { 0 };
+        let properties = match version {
+            Version::V5 => {
+                let len = self.properties.len().saturating_add(alias);
+                len.saturating_add(varint::encoded_len(u32::try_from(len).unwrap_or(u32::MAX)))
+            }
+            Version::V3_1 | Version::V3_1_1 => 0,
+        };
+        topic
+            .saturating_add(id)
+            .saturating_add(properties)
+            .saturating_add(self.payload.len())
+            .saturating_add(2)
+    }
+
+    /// Bytes of the whole packet.
+    #[inline]
+    pub(crate) fn encoded_len(&self, version: Version, alias: Alias) -> usize {
+        let remaining = self.remaining_length(version, alias);
+        let header = varint::encoded_len(u32::try_from(remaining).unwrap_or(u32::MAX));
+        remaining.saturating_add(header).saturating_add(1)
+    }
+
+    /// Appends the packet; `shared` is the payload, to be shared in place of being copied.
+    #[inline]
+    pub(crate) fn write(
+        &self,
+        version: Version,
+        alias: Alias,
+        shared: Option<Bytes>,
+        out: &mut Outgoing,
+    ) {
+        let remaining = self.remaining_length(version, alias);
+        let header = varint::encoded_len(u32::try_from(remaining).unwrap_or(u32::MAX));
+        let mut len = remaining.saturating_add(header).saturating_add(1);
+        if shared.is_some() {
+            len = len.saturating_sub(self.payload.len());
+        }
+        let mut room = out.room(len);
+        let dup = if self.dup { 0x08 } else { 0 };
+        let flags = dup | self.qos.get() << 1 | u8::from(self.retain);
+        room.put_u8((PacketType::Publish as u8) << 4 | flags);
+        varint::encode(u32::try_from(remaining).unwrap_or(u32::MAX), &mut room);
+        wire::put_binary(if matches!(alias, Alias::Use(_)) { &[] } else { self.topic }, &mut room);
+        if let Some(packet_id) = self.packet_id {
+            room.put_u16(packet_id.get());
+        }
+        if version.is_v5() {
+            self.write_properties(alias, &mut room);
+        }
+        match shared {
+            None => room.put_slice(self.payload),
+            Some(payload) => out.push_shared(payload),
+        }
+    }
+
+    #[inline]
+    fn write_properties(&self, alias: Alias, room: &mut &mut [u8]) {
+        let (Alias::Set(number) | Alias::Use(number)) = alias else {
+            varint::encode(u32::try_from(self.properties.len()).unwrap_or(u32::MAX), room);
+            return self.write_own_properties(room);
+        };
+        let len = self.properties.len().saturating_add(ALIAS_LEN);
+        varint::encode(u32::try_from(len).unwrap_or(u32::MAX), room);
+        self.write_own_properties(room);
+        Property::TopicAlias(number).write(room);
+    }
+
+    #[inline]
+    fn write_own_properties(&self, room: &mut &mut [u8]) {
+        match self.expiry {
+            None => room.put_slice(self.properties),
+            Some(expiry) => self.write_with_expiry(expiry, room),
+        }
+    }
+
+    #[inline(never)]
+    fn write_with_expiry(&self, expiry: u32, room: &mut &mut [u8]) {
+        let block = PropertyBlock::of_publish(self.properties, self.present);
+        for property in Properties::Block(block) {
+            match property.id() {
+                PropertyId::MessageExpiryInterval => {
+                    Property::MessageExpiryInterval(expiry).write(room);
+                }
+                _ => property.write(room),
+            }
+        }
+    }
+}
