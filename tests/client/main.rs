@@ -1,0 +1,10 @@
+//! The client machine against a scripted server, by chapter of the standard.
+//!
+//! Each scenario runs in all the ways that [`world::scenario`] names: input whole and cut at every
+//! byte, output pulled whole and packet by packet, with and without durable records. What is sent
+//! and what the application is told is the same in all of them.
+
+#![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "what fails may panic")]
+
+mod chapter_3_connect;
+mod world;
