@@ -33,6 +33,8 @@ pub(crate) struct Link {
     pub(crate) deadline: Option<Instant>,
     /// Whether input is paused by this end.
     pub(crate) paused: bool,
+    /// Whether that is the application's doing, for which the other end cannot be blamed.
+    pub(crate) suspended: bool,
     /// Packets that do not wait for anything, encoded.
     control: VecDeque<Vec<u8>>,
     /// Whether the caller was told that there are bytes to be pulled.
@@ -52,6 +54,7 @@ impl Link {
             maximum_packet_size: MAXIMUM_PACKET_SIZE,
             deadline: None,
             paused: false,
+            suspended: false,
             control: VecDeque::new(),
             announced: false,
             closing: false,

@@ -144,7 +144,7 @@ impl Client {
             self.offer(Sequence::default(), message, None, arrived.dup);
             return Ok(());
         };
-        match self.inbound.arrive(packet_id, self.options.version.is_v5()) {
+        match self.inbound.arrive(packet_id, arrived.dup, self.options.version.is_v5()) {
             Arrival::TooMany => return Err(Violation::ReceiveMaximumExceeded),
             Arrival::Offered => {
                 self.counters.duplicates = self.counters.duplicates.saturating_add(1);
@@ -154,6 +154,12 @@ impl Client {
                 // What it depends on was safe before, or waits in front of it.
                 let after = self.acks.back().map_or(Sequence::default(), |ack| ack.after);
                 self.acks.push_back(Ack::new(PacketType::PubRec, packet_id, after));
+            }
+            Arrival::AcknowledgedBefore => {
+                self.counters.duplicates = self.counters.duplicates.saturating_add(1);
+                let after = self.acks.back().map_or(Sequence::default(), |ack| ack.after);
+                let ack = Ack::new(PacketType::PubAck, packet_id, after);
+                self.acks.push_back(Ack { makes_room: true, ..ack });
             }
             Arrival::New => self.on_new_message(message, packet_id, arrived.dup),
         }

@@ -6,8 +6,10 @@ use thiserror::Error;
 
 use crate::error::{DecodeError, EncodeError};
 use crate::owned_packet::OwnedPacket;
+use crate::packet::Packet;
 use crate::packet_id::PacketId;
 use crate::packet_type::PacketType;
+use crate::properties::Properties;
 use crate::property_id::PropertyId;
 use crate::qos::QoS;
 use crate::reason::ReasonCode;
@@ -231,4 +233,43 @@ pub enum DisconnectCause {
     /// The transport was closed, by whomever.
     #[error("the transport was closed")]
     TransportClosed,
+}
+
+impl DisconnectCause {
+    /// The server to use instead, if this one names another. v5 4.11
+    pub fn server_reference(&self) -> Option<&str> {
+        self.properties().server_reference()
+    }
+
+    /// What the server says in words, for diagnostics. v5 3.2.2.3.9, 3.14.2.2.3
+    pub fn reason_string(&self) -> Option<&str> {
+        self.properties().reason_string()
+    }
+
+    /// The Reason Code that the connection ended with: the server's, or the client's for what the
+    /// server did wrong.
+    pub fn reason_code(&self) -> Option<ReasonCode> {
+        match self {
+            Self::Refused { reason_code, .. } | Self::ByServer { reason_code, .. } => {
+                Some(*reason_code)
+            }
+            Self::Violation(violation) => Some(violation.reason_code()),
+            Self::Requested
+            | Self::ConnectTimeout
+            | Self::PingTimeout
+            | Self::ResponseTimeout
+            | Self::TransportClosed => None,
+        }
+    }
+
+    fn properties(&self) -> Properties<'_> {
+        let (Self::Refused { packet, .. } | Self::ByServer { packet, .. }) = self else {
+            return Properties::NONE;
+        };
+        match packet.packet() {
+            Packet::ConnAck(conn_ack) => conn_ack.properties,
+            Packet::Disconnect(disconnect) => disconnect.properties,
+            _ => Properties::NONE,
+        }
+    }
 }

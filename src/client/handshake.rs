@@ -34,7 +34,7 @@ impl Client {
     /// [`CallError::AlreadyConnected`] as long as another one has not been closed.
     pub fn transport_opened(&mut self, now: Instant) -> Result<ConnectionId, CallError> {
         self.advance(now);
-        if self.connection.is_some() {
+        if self.connection.is_some() || self.closed.is_some() {
             return Err(CallError::AlreadyConnected);
         }
         self.expire_session();
@@ -42,7 +42,9 @@ impl Client {
         let client_id = self.client_id();
         let clean_start = match self.options.clean_start {
             CleanStart::Always => true,
-            CleanStart::First => !self.session.exists,
+            CleanStart::First if version.is_v5() => !self.session.exists,
+            // A session that begins clean ends with its connection: the next one lasts.
+            CleanStart::First => !self.session.exists && !self.session.had_connection,
             CleanStart::Never => false,
         };
         // v3.1.1 [MQTT-3.1.3-7]
@@ -72,7 +74,6 @@ impl Client {
             server: ServerOptions::unknown(&self.options, clean_start),
             draining: None,
         });
-        self.closed = None;
         Ok(id)
     }
 
@@ -136,7 +137,7 @@ impl Client {
         connection.link.maximum_packet_size = server.maximum_packet_size;
         connection.keep_alive =
             KeepAlive::new(server.keep_alive, self.options.response_timeout, self.now);
-        let window = server.receive_maximum.min(self.options.maximum_in_flight);
+        let window = server.receive_maximum.min(self.options.maximum_in_flight.max(1));
         self.outbound.set_window(window);
         self.inbound.set_receive_maximum(self.options.receive_maximum);
     }
@@ -155,11 +156,14 @@ impl Client {
         let Some(connection) = &self.connection else { return };
         let server = connection.server.clone();
         self.session.exists = true;
+        self.session.had_connection = true;
         self.session.expires = None;
         self.session.expiry_interval = server.session_expiry_interval;
         let after = self.record_session();
         let connected = Connected { session_present: conn_ack.session_present, packet, server };
-        self.emit(Event::Connected(Box::new(connected)));
+        // What comes after it waits behind it: the server has a session that this one must not
+        // forget.
+        self.emit_after(after, Event::Connected(Box::new(connected)));
         if lost && self.options.resubscribe {
             let (last, version) = (&mut self.last_number, self.options.version);
             self.operations.resubscribe(version, || {

@@ -97,6 +97,8 @@ pub(super) enum AuthenticationTurn {
 pub(super) struct Session {
     /// Whether the client has one.
     pub(super) exists: bool,
+    /// Whether a server has accepted a connection of this process.
+    pub(super) had_connection: bool,
     /// Tells the exchanges of this session from those of earlier ones.
     pub(super) number: u32,
     /// How many seconds it outlives its connection.

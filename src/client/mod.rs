@@ -174,12 +174,12 @@ impl Client {
     /// The transport is gone. What is said of a connection that has ended has no effect.
     pub fn transport_closed(&mut self, now: Instant, connection: ConnectionId) {
         self.advance(now);
-        if self.find(connection).is_none() {
-            return;
+        if self.find(connection).is_some() {
+            self.close_with(DisconnectCause::TransportClosed, None);
+            self.finish();
         }
-        self.close_with(DisconnectCause::TransportClosed, None);
-        self.finish();
-        self.closed = None;
+        // It is closed already: the wrapper need not be told.
+        self.closed = self.closed.filter(|closed| *closed != connection);
     }
 
     /// Does what is due by now.
@@ -209,7 +209,7 @@ impl Client {
             let code = ReasonCode::UNSPECIFIED_ERROR;
             return self.close(DisconnectCause::ResponseTimeout, Some(code));
         }
-        match connection.keep_alive.poll(now, connection.link.paused) {
+        match connection.keep_alive.poll(now, connection.link.suspended) {
             Due::Nothing => {}
             Due::Ping => connection.link.ping(),
             Due::Dead => {
@@ -278,7 +278,7 @@ impl Client {
             connection.link.deadline,
             connection.authentication_deadline.filter(|_| up),
             self.operations.deadline().filter(|_| up),
-            connection.keep_alive.deadline(connection.link.paused).filter(|_| up),
+            connection.keep_alive.deadline(connection.link.suspended).filter(|_| up),
         ];
         deadlines.into_iter().flatten().min()
     }

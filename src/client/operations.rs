@@ -154,7 +154,8 @@ impl Operations {
 
     /// When the first answer must have come.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.sent.values().map(|operation| operation.deadline).min()
+        // Those sent first have the lowest numbers.
+        self.sent.values().next().map(|operation| operation.deadline)
     }
 
     /// The connection is gone: what was sent is sent again on the next one, unless that was tried

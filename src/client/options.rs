@@ -8,7 +8,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use crate::decoder::MAXIMUM_PACKET_SIZE;
-use crate::error::EncodeError;
+use crate::error::{EncodeError, Feature};
 use crate::message::Message;
 use crate::packet::{Connect, Packet, Will};
 use crate::properties::Properties;
@@ -26,7 +26,9 @@ pub enum CleanStart {
     Always,
     /// The first connection begins a new session, later ones resume it.
     ///
-    /// Of a client that was restored with a session, no connection begins a new one.
+    /// Of a client that was restored with a session, no connection begins a new one. In 3.x a
+    /// session that begins so ends with its connection: the second one is the first whose session
+    /// lasts.
     First,
     /// Every connection resumes the session, if there is one.
     Never,
@@ -228,6 +230,13 @@ impl Options {
 
     /// Checks what can be checked before there is a connection: the CONNECT that they make.
     pub(crate) fn check(&self) -> Result<(), EncodeError> {
+        if !self.version.is_v5() && self.authentication.is_some() {
+            let feature = Feature::AuthenticationMethod;
+            return Err(EncodeError::NotInVersion(self.version, feature));
+        }
+        if !self.version.is_v5() && !self.user_properties.is_empty() {
+            return Err(EncodeError::NotInVersion(self.version, Feature::Properties));
+        }
         let clean_start = self.clean_start != CleanStart::Never;
         self.with_connect(&self.client_id, clean_start, |connect| {
             Packet::Connect(*connect).check(self.version).map(drop)

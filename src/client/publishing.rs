@@ -223,23 +223,34 @@ impl Client {
     }
 
     /// Takes a message out that was not acknowledged, and completes it with a failure.
+    ///
+    /// Of its records the message goes first: if a crash leaves the other one behind, the message
+    /// is lost with its session, and not sent twice.
     pub(super) fn abandon(&mut self, key: outbound::Key, failure: Failure) {
         let Some(entry) = self.outbound.remove(key) else { return };
-        let after = self.forget(&entry);
+        let mut after = Sequence::default();
+        if self.log.is_durable() {
+            if entry.message.is_some() {
+                after = self.log.delete(Key::Message(entry.handle).encode());
+            }
+            if entry.packet_id.is_some() {
+                after = self.log.delete(Key::Flight(entry.handle).encode());
+            }
+        }
         self.published(after, entry.handle, Err(failure));
     }
 
-    /// Deletes what is stored of a message.
+    /// Deletes what is stored of a message that was acknowledged.
+    ///
+    /// The message goes last: if a crash leaves it behind, it is sent again, and then completed.
+    #[inline]
     pub(super) fn forget(&mut self, entry: &Entry) -> Sequence {
         if !self.log.is_durable() {
             return Sequence::default();
         }
-        let mut after = Sequence::default();
+        let mut after = self.log.delete(Key::Flight(entry.handle).encode());
         if entry.message.is_some() {
             after = self.log.delete(Key::Message(entry.handle).encode());
-        }
-        if entry.packet_id.is_some() {
-            after = self.log.delete(Key::Flight(entry.handle).encode());
         }
         after
     }

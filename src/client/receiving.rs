@@ -16,6 +16,19 @@ use crate::time::Instant;
 /// How many events may wait for the application before no more input is taken.
 const EVENTS: usize = 128;
 
+/// How many acknowledgements may wait for the transport before no more input is taken.
+const ACKS: usize = 4096;
+
+/// For what input is paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pause {
+    /// The application has to acknowledge something: in 3.x, where the server cannot be told how
+    /// much may be unacknowledged.
+    ForApplication,
+    /// The server has to take what it makes the client say.
+    ForServer,
+}
+
 /// What becomes of the bytes of a packet.
 enum Taken {
     /// They are done with.
@@ -54,8 +67,9 @@ impl Client {
             if bytes.is_empty() {
                 return Received::Drained;
             }
-            if paused {
+            if let Some(pause) = paused {
                 found.link.paused = true;
+                found.link.suspended = pause == Pause::ForApplication;
                 return Received::Paused;
             }
             if events >= EVENTS {
@@ -93,20 +107,23 @@ impl Client {
         }
     }
 
-    /// Whether the application has to acknowledge something before more is taken: in 3.x, where
-    /// the server cannot be told how much may be unacknowledged.
+    /// What has to happen before more is taken.
     #[inline]
-    fn is_to_pause(&self) -> bool {
-        !self.options.version.is_v5()
-            && self.inbound.pending() >= usize::from(self.options.receive_maximum).max(1)
+    fn is_to_pause(&self) -> Option<Pause> {
+        let maximum = usize::from(self.options.receive_maximum).max(1);
+        if !self.options.version.is_v5() && self.inbound.pending() >= maximum {
+            return Some(Pause::ForApplication);
+        }
+        (self.acks.len() >= ACKS).then_some(Pause::ForServer)
     }
 
     /// Goes on with the input, if it was paused and need not be any more.
     pub(super) fn resume_input(&mut self) {
         let (pause, now) = (self.is_to_pause(), self.now);
         let Some(connection) = self.connection.as_mut() else { return };
-        if connection.link.paused && !pause {
+        if connection.link.paused && pause.is_none() {
             connection.link.paused = false;
+            connection.link.suspended = false;
             connection.keep_alive.resumed(now);
             self.resume = Some(connection.link.id);
         }

@@ -3,8 +3,10 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::client::error::Failure;
 use crate::client::event::{Delivery, DeliveryId, Event};
 use crate::client::machine::Client;
+use crate::client::options::SessionLost;
 use crate::client::records::{self, DeliveryRecord, EPOCH_BITS, FlightRecord, Key, SessionRecord};
 use crate::message::Message;
 use crate::packet_id::PacketId;
@@ -99,11 +101,7 @@ impl Client {
             let is_whole = stored.is_some() || flight.stage == Stage::AwaitPubComp;
             let is_current = self.session.exists && flight.session == self.session.number;
             if !is_whole || !is_current {
-                self.log.delete(Key::Flight(handle).encode());
-                // The session that it was in flight in is gone: it is as good as queued.
-                if let Some(stored) = stored {
-                    records.messages.insert(handle, stored);
-                }
+                self.take_lost(handle, stored, records);
                 continue;
             }
             let entry = match stored {
@@ -112,6 +110,28 @@ impl Client {
             };
             if !self.outbound.restore(entry, flight.packet_id, flight.stage) {
                 self.log.delete(Key::Flight(handle).encode());
+            }
+        }
+    }
+
+    /// What was in flight in a session that is gone.
+    fn take_lost(
+        &mut self,
+        handle: u64,
+        stored: Option<(Message, Option<UnixTime>)>,
+        records: &mut Records,
+    ) {
+        match stored {
+            Some(stored) if self.options.session_lost == SessionLost::Republish => {
+                self.log.delete(Key::Flight(handle).encode());
+                records.messages.insert(handle, stored);
+            }
+            stored => {
+                if stored.is_some() {
+                    self.log.delete(Key::Message(handle).encode());
+                }
+                let after = self.log.delete(Key::Flight(handle).encode());
+                self.published(after, handle, Err(Failure::SessionLost));
             }
         }
     }

@@ -143,6 +143,9 @@ impl Client {
         if ack.makes_room {
             self.inbound.make_room();
         }
+        if self.acks.is_empty() {
+            self.resume_input();
+        }
         let Some(connection) = self.connection.as_ref() else { return };
         if ack.reason_code.get() == 0 && ack.properties.is_empty() {
             let dup = if ack.dup { 0x08 } else { 0 };

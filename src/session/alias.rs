@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use crate::session::publish::Alias;
+use crate::session::publish::{ALIAS_LEN, Alias};
 
 /// Aliases that the other end sets: a topic each.
 #[derive(Debug, Default)]
@@ -72,7 +72,7 @@ impl OutgoingAliases {
     /// What a PUBLISH to `topic` would carry. Nothing changes until it is [used](Self::used).
     #[inline]
     pub(crate) fn find(&self, topic: &[u8]) -> Alias {
-        if self.maximum == 0 {
+        if self.maximum == 0 || topic.len() <= ALIAS_LEN {
             return Alias::None;
         }
         if let Some(alias) = self.by_topic.get(topic) {
@@ -148,6 +148,7 @@ mod tests {
     fn the_topic_that_was_not_used_for_longest_makes_room() {
         let mut aliases = OutgoingAliases::new(2);
         let mut publish = |topic: &str| {
+            let topic = topic.repeat(9);
             let alias = aliases.find(topic.as_bytes());
             aliases.used(topic.as_bytes(), alias);
             alias
@@ -171,12 +172,13 @@ mod tests {
     #[test]
     fn what_is_found_and_not_sent_changes_nothing() {
         let mut aliases = OutgoingAliases::new(1);
-        assert_eq!(aliases.find(b"a"), Alias::Set(1));
-        assert_eq!(aliases.find(b"b"), Alias::Set(1));
-        aliases.used(b"b", Alias::Set(1));
-        assert_eq!(aliases.find(b"a"), Alias::Set(1));
-        assert_eq!(aliases.find(b"b"), Alias::Use(1));
-        assert_eq!(OutgoingAliases::new(0).find(b"a"), Alias::None);
+        assert_eq!(aliases.find(b"topic a"), Alias::Set(1));
+        assert_eq!(aliases.find(b"topic b"), Alias::Set(1));
+        aliases.used(b"topic b", Alias::Set(1));
+        assert_eq!(aliases.find(b"topic a"), Alias::Set(1));
+        assert_eq!(aliases.find(b"topic b"), Alias::Use(1));
+        assert_eq!(OutgoingAliases::new(0).find(b"topic a"), Alias::None);
+        assert_eq!(aliases.find(b"abc"), Alias::None, "an alias takes as much");
     }
 
     #[test]
@@ -187,7 +189,7 @@ mod tests {
         for _ in 0..10_000 {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let number = seed >> 16 & 7;
-            let topic = number.to_be_bytes();
+            let topic = u64::from(number).to_be_bytes();
             let expected = match model.iter().position(|(found, _)| *found == number) {
                 Some(index) => {
                     let (_, alias) = model.remove(index);

@@ -45,6 +45,9 @@ enum Stage {
     Offered(u64),
     /// PUBREC was sent, or is about to be.
     AwaitPubRel,
+    /// PUBACK was sent for a message of an earlier connection, which the other end has sent again
+    /// by then, or not.
+    AcknowledgedBefore,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +66,8 @@ pub(crate) enum Arrival {
     Offered,
     /// One whose PUBREC has to be sent again. v5 [MQTT-4.3.3-10]
     Acknowledged,
+    /// One whose PUBACK has to be sent again, since it crossed the other end's repetition.
+    AcknowledgedBefore,
     /// One more than the other end may send. v5 3.3.4
     TooMany,
 }
@@ -89,8 +94,17 @@ impl Inbound {
     }
 
     /// What a PUBLISH with this identifier is; `counts` if there is a Receive Maximum.
-    pub(crate) fn arrive(&mut self, packet_id: PacketId, counts: bool) -> Arrival {
+    pub(crate) fn arrive(&mut self, packet_id: PacketId, dup: bool, counts: bool) -> Arrival {
         let full = counts && self.counted >= self.receive_maximum;
+        if let Some(Stage::AcknowledgedBefore) = self.stage(packet_id)
+            && !full
+        {
+            self.exchanges.remove(&packet_id);
+            if dup {
+                self.counted = self.counted.saturating_add(1);
+                return Arrival::AcknowledgedBefore;
+            }
+        }
         match self.exchanges.get_mut(&packet_id) {
             Some(exchange) if exchange.counts => {}
             // The other end sends it again on another connection, where it counts again.
@@ -102,10 +116,14 @@ impl Inbound {
             None if full => return Arrival::TooMany,
             None => return Arrival::New,
         }
-        match self.exchanges.get(&packet_id).map(|exchange| exchange.stage) {
+        match self.stage(packet_id) {
             Some(Stage::AwaitPubRel) => Arrival::Acknowledged,
             _ => Arrival::Offered,
         }
+    }
+
+    fn stage(&self, packet_id: PacketId) -> Option<Stage> {
+        self.exchanges.get(&packet_id).map(|exchange| exchange.stage)
     }
 
     /// Takes in a new message.
@@ -144,12 +162,10 @@ impl Inbound {
         let mut makes_room = false;
         if let Some(packet_id) = packet_id {
             let keeps = qos == QoS::ExactlyOnce && !verdict.reason_code.is_error();
-            if keeps {
-                if let Some(exchange) = self.exchanges.get_mut(&packet_id) {
-                    exchange.stage = Stage::AwaitPubRel;
-                }
-            } else {
-                makes_room = self.exchanges.remove(&packet_id).is_some_and(|e| e.counts);
+            match self.exchanges.get_mut(&packet_id) {
+                Some(exchange) if keeps => exchange.stage = Stage::AwaitPubRel,
+                Some(exchange) if !exchange.counts => exchange.stage = Stage::AcknowledgedBefore,
+                _ => makes_room = self.exchanges.remove(&packet_id).is_some(),
             }
         }
         Some(Acknowledged { delivery_id, packet_id, qos, verdict, makes_room })
@@ -160,7 +176,7 @@ impl Inbound {
     pub(crate) fn release(&mut self, packet_id: PacketId) -> Option<bool> {
         match self.exchanges.get(&packet_id)?.stage {
             Stage::AwaitPubRel => self.exchanges.remove(&packet_id).map(|exchange| exchange.counts),
-            Stage::Offered(_) => None,
+            Stage::Offered(_) | Stage::AcknowledgedBefore => None,
         }
     }
 
@@ -173,7 +189,10 @@ impl Inbound {
     /// The connection is gone.
     pub(crate) fn disconnected(&mut self) {
         self.counted = 0;
-        self.exchanges.values_mut().for_each(|exchange| exchange.counts = false);
+        self.exchanges.retain(|_, exchange| {
+            exchange.counts = false;
+            exchange.stage != Stage::AcknowledgedBefore
+        });
     }
 
     /// The session is gone: what the application still has is acknowledged to nobody. Says which
@@ -248,17 +267,34 @@ mod tests {
         // v5 [U5-3.3.4-5]
         let mut inbound = Inbound::default();
         inbound.set_receive_maximum(1);
-        assert_eq!(inbound.arrive(id(1), true), Arrival::New);
+        assert_eq!(inbound.arrive(id(1), false, true), Arrival::New);
         inbound.offer(1, id(1), QoS::ExactlyOnce);
-        assert_eq!(inbound.arrive(id(1), true), Arrival::Offered);
-        assert_eq!(inbound.arrive(id(2), true), Arrival::TooMany);
+        assert_eq!(inbound.arrive(id(1), false, true), Arrival::Offered);
+        assert_eq!(inbound.arrive(id(2), false, true), Arrival::TooMany);
         inbound.decide(1, success());
         assert!(!inbound.next_acknowledged().unwrap().makes_room);
-        assert_eq!(inbound.arrive(id(1), true), Arrival::Acknowledged);
+        assert_eq!(inbound.arrive(id(1), false, true), Arrival::Acknowledged);
         assert_eq!(inbound.release(id(1)), Some(true));
         assert_eq!(inbound.release(id(1)), None);
-        assert_eq!(inbound.arrive(id(2), true), Arrival::TooMany);
+        assert_eq!(inbound.arrive(id(2), false, true), Arrival::TooMany);
         inbound.make_room();
-        assert_eq!(inbound.arrive(id(2), true), Arrival::New);
+        assert_eq!(inbound.arrive(id(2), false, true), Arrival::New);
+    }
+
+    #[test]
+    fn a_puback_that_crosses_the_repetition_makes_no_second_message_of_it() {
+        let mut inbound = Inbound::default();
+        for value in [1, 2] {
+            inbound.offer(value.into(), id(value), QoS::AtLeastOnce);
+        }
+        inbound.disconnected();
+        for delivery in [1, 2] {
+            inbound.decide(delivery, success());
+            assert!(!inbound.next_acknowledged().unwrap().makes_room);
+        }
+        inbound.set_receive_maximum(5);
+        assert_eq!(inbound.arrive(id(1), true, true), Arrival::AcknowledgedBefore);
+        assert_eq!(inbound.arrive(id(1), true, true), Arrival::New, "it was acknowledged again");
+        assert_eq!(inbound.arrive(id(2), false, true), Arrival::New, "the identifier was free");
     }
 }

@@ -121,6 +121,8 @@ pub(crate) struct Outbound {
     bytes: usize,
     queued: usize,
     queued_bytes: usize,
+    /// How many have an expiry, in the queue or not.
+    expiring: usize,
 }
 
 /// Numbers of identifiers from here on are not those of entries.
@@ -158,6 +160,7 @@ impl Outbound {
         self.len = self.len.saturating_add(1);
         self.queued = self.queued.saturating_add(1);
         self.queued_bytes = self.queued_bytes.saturating_add(entry.size);
+        self.expiring = self.expiring.saturating_add(entry.expires.is_some().into());
         self.bytes = self.bytes.saturating_add(entry.size);
         let index = match self.free.pop() {
             Some(index) => index,
@@ -203,6 +206,7 @@ impl Outbound {
         self.free.push(key.index);
         self.len = self.len.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(entry.size);
+        self.expiring = self.expiring.saturating_sub(entry.expires.is_some().into());
         if entry.in_window {
             self.in_window = self.in_window.saturating_sub(1);
         }
@@ -409,6 +413,9 @@ impl Outbound {
 
     /// The keys of what waits without an identifier and has expired, in its order.
     pub(crate) fn expired(&self, now: Instant) -> Vec<Key> {
+        if self.expiring == 0 {
+            return Vec::new();
+        }
         self.keys(|entry| entry.is_expired(now))
     }
 

@@ -40,7 +40,8 @@ pub(crate) enum Alias {
     Use(u16),
 }
 
-const ALIAS_LEN: usize = 3;
+/// Bytes of a Topic Alias among the properties.
+pub(crate) const ALIAS_LEN: usize = 3;
 
 impl WirePublish<'_> {
     /// Bytes behind the fixed header.
