@@ -151,14 +151,12 @@ impl Client {
             }
             Arrival::Acknowledged => {
                 self.counters.duplicates = self.counters.duplicates.saturating_add(1);
-                // What it depends on was safe before, or waits in front of it.
-                let after = self.acks.back().map_or(Sequence::default(), |ack| ack.after);
+                let after = self.log.last();
                 self.acks.push_back(Ack::new(PacketType::PubRec, packet_id, after));
             }
             Arrival::AcknowledgedBefore => {
                 self.counters.duplicates = self.counters.duplicates.saturating_add(1);
-                let after = self.acks.back().map_or(Sequence::default(), |ack| ack.after);
-                let ack = Ack::new(PacketType::PubAck, packet_id, after);
+                let ack = Ack::new(PacketType::PubAck, packet_id, self.log.last());
                 self.acks.push_back(Ack { makes_room: true, ..ack });
             }
             Arrival::New => self.on_new_message(message, packet_id, arrived.dup),
@@ -209,10 +207,12 @@ impl Client {
 
     pub(super) fn on_pub_rel(&mut self, packet_id: PacketId) {
         let released = self.inbound.release(packet_id);
-        let mut after = Sequence::default();
         if released.is_some() && self.log.is_durable() {
-            after = self.log.delete(Key::Released(packet_id).encode());
+            self.log.delete(Key::Released(packet_id).encode());
         }
+        // Of one that is not known too: it may have been just now, on an earlier connection, and
+        // would be taken for known after a crash.
+        let after = self.log.last();
         let reason_code = match released {
             // v5 [MQTT-4.3.3-11] [U5-3.6.2.1-1]
             None if self.options.version.is_v5() => ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
@@ -253,7 +253,7 @@ impl Client {
                 if self.outbound.on_ack(packet_id, Stage::AwaitPubComp).is_ok()
                     && !pub_rec.reason_code.is_error() =>
             {
-                let after = self.acks.back().map_or(Sequence::default(), |ack| ack.after);
+                let after = self.log.last();
                 self.acks.push_back(Ack::new(PacketType::PubRel, packet_id, after));
                 return Ok(());
             }

@@ -81,6 +81,12 @@ impl Log {
         self.last
     }
 
+    /// The last record: what has to be safe for a packet that depends on anything before it.
+    #[inline]
+    pub(crate) const fn last(&self) -> Sequence {
+        self.last
+    }
+
     /// The record that comes next.
     #[inline]
     pub(crate) fn poll(&mut self) -> Option<Store> {
