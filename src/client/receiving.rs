@@ -52,6 +52,7 @@ impl Client {
         bytes: &mut BytesMut,
     ) -> Received {
         self.advance(now);
+        let now = self.now;
         self.compact_events();
         loop {
             let events = self.events.len();
