@@ -153,18 +153,26 @@ impl<'a> Subscription<'a> {
     }
 
     /// Checks the subscription, and says how many bytes it takes.
+    #[inline(always)]
     fn check(&self, version: Version) -> Result<usize, EncodeError> {
         let filter_len = wire::checked_binary_len(self.topic_filter.as_bytes())?;
         topic::check_filter(self.topic_filter, version).map_err(Cause::of_topic_filter)?;
         if self.options() > option::QOS {
-            if !version.is_v5() {
-                return Err(EncodeError::NotInVersion(version, Feature::SubscriptionOptions));
-            }
-            if self.no_local && is_shared(self.topic_filter) {
-                return Err(Cause::NoLocalOnSharedSubscription.into());
-            }
+            self.check_v5_options(version)?;
         }
         Ok(filter_len.saturating_add(1))
+    }
+
+    /// Checks options of which one is not the QoS.
+    #[cold]
+    fn check_v5_options(&self, version: Version) -> Result<(), EncodeError> {
+        if !version.is_v5() {
+            return Err(EncodeError::NotInVersion(version, Feature::SubscriptionOptions));
+        }
+        if self.no_local && is_shared(self.topic_filter) {
+            return Err(Cause::NoLocalOnSharedSubscription.into());
+        }
+        Ok(())
     }
 
     #[inline(always)]
