@@ -350,6 +350,8 @@ pub enum Feature {
     SubscriptionOptions,
     /// Shared Subscriptions, before 5.0.
     SharedSubscription,
+    /// Ordinary Topic Filters that begin with `$share/`, in 5.0.
+    UnsharedFilter,
     /// Extended authentication, before 5.0.
     AuthenticationMethod,
     /// An empty Topic Name with a Topic Alias, before 5.0.
@@ -371,6 +373,7 @@ impl fmt::Display for Feature {
             Self::UnsubAckReasonCodes => f.write_str("reason codes in UNSUBACK"),
             Self::SubscriptionOptions => f.write_str("subscription options beside the QoS"),
             Self::SharedSubscription => f.write_str("shared subscriptions"),
+            Self::UnsharedFilter => f.write_str("ordinary filters that begin with $share/"),
             Self::AuthenticationMethod => f.write_str("extended authentication"),
             Self::EmptyTopicName => f.write_str("empty topic names"),
             Self::PasswordWithoutUserName => f.write_str("passwords without a user name"),

@@ -194,7 +194,9 @@ fn check_refusal(packet: Packet<'_>, feature: Feature) -> Result<(), TestCaseErr
             packet.reason_code.return_code().is_none()
                 && feature == Feature::ReasonCode(packet.reason_code)
         }
-        Packet::Subscribe(_) | Packet::Unsubscribe(_) => feature == Feature::SharedSubscription,
+        Packet::Subscribe(_) | Packet::Unsubscribe(_) => {
+            matches!(feature, Feature::SharedSubscription | Feature::UnsharedFilter)
+        }
         Packet::Publish(_) => feature == Feature::EmptyTopicName,
         Packet::SubAck(_) => matches!(feature, Feature::ReasonCode(code) if code.is_error()),
         Packet::Disconnect(packet) => feature == Feature::ReasonCode(packet.reason_code),

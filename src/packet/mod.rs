@@ -216,14 +216,15 @@ impl<'a> Packet<'a> {
     /// and how long the session outlives its connection is not translated. Nothing is added: what
     /// the other version asks for beyond that, such as Reason Codes in an UNSUBACK for 5.0 or a
     /// Client Identifier for 3.1, is missing still when it is encoded. What version a list of Topic
-    /// Filters was made for is not known: one that begins with `$share/` stays as it is.
+    /// Filters was made for is not known: one that begins with `$share/` stays as it is, and is
+    /// shared in 5.0 and not before.
     ///
     /// # Errors
     ///
     /// [`EncodeError::NotInVersion`] if that would change what the packet asks for: an AUTH or a
-    /// CONNECT with an Authentication Method, a received Shared Subscription, a DISCONNECT with a
-    /// reason, an empty Topic Name, a password alone in 3.1.1, a CONNACK that 3.x has no code for, a
-    /// failure in a SUBACK of 3.1.
+    /// CONNECT with an Authentication Method, a received Topic Filter that begins with `$share/` and
+    /// is shared in one of the two versions alone, a DISCONNECT with a reason, an empty Topic Name, a
+    /// password alone in 3.1.1, a CONNACK that 3.x has no code for, a failure in a SUBACK of 3.1.
     ///
     /// ```
     /// use sansio_mqtt::{Packet, Property, Publish, Version};

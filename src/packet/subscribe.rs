@@ -183,8 +183,29 @@ impl<'a> Subscription<'a> {
 }
 
 /// Whether 5.0 takes a Topic Filter for that of a Shared Subscription.
-pub(crate) fn is_shared(topic_filter: &str) -> bool {
+fn is_shared(topic_filter: &str) -> bool {
     topic_filter.starts_with(topic::SHARE_PREFIX)
+}
+
+/// Refuses Topic Filters that were received in one version and mean something else in another:
+/// `$share/…` is a Shared Subscription in 5.0, and a filter like any other before it.
+pub(crate) fn check_meaning<'a>(
+    mut topic_filters: impl Iterator<Item = &'a str>,
+    received: Version,
+    version: Version,
+) -> Result<(), EncodeError> {
+    if has_same_filters(received, version) || !topic_filters.any(is_shared) {
+        return Ok(());
+    }
+    let feature =
+        if received.is_v5() { Feature::SharedSubscription } else { Feature::UnsharedFilter };
+    Err(EncodeError::NotInVersion(version, feature))
+}
+
+/// Whether both versions have the same Topic Filters and read them alike.
+#[inline(always)]
+pub(crate) const fn has_same_filters(one: Version, other: Version) -> bool {
+    one.is_v5() == other.is_v5()
 }
 
 fn check_options(options: u8, version: Version) -> Result<(), Cause> {
@@ -210,13 +231,9 @@ impl<'a> Subscribe<'a> {
 
     /// The same packet without what `version` does not have.
     pub(crate) fn for_version(self, version: Version) -> Result<Self, EncodeError> {
+        self.subscriptions.check_meaning(version)?;
         if version.is_v5() {
             return Ok(Self { dup: false, ..self });
-        }
-        if self.subscriptions.are_of_v5()
-            && self.subscriptions.iter().any(|subscription| is_shared(subscription.topic_filter))
-        {
-            return Err(EncodeError::NotInVersion(version, Feature::SharedSubscription));
         }
         Ok(Self {
             dup: self.dup && version == Version::V3_1,
@@ -292,7 +309,7 @@ pub struct SubscriptionBlock<'a> {
 
 #[derive(Clone, Copy)]
 enum Source<'a> {
-    /// Bytes that were checked for a version.
+    /// Bytes that were checked for the version they were received in.
     Checked(&'a [u8], Version),
     List(&'a [Subscription<'a>]),
 }
@@ -312,18 +329,23 @@ impl<'a> Subscriptions<'a> {
         SubscriptionsIter { iter, qos_only }
     }
 
-    /// Whether they were received in 5.0, where some may be shared.
-    const fn are_of_v5(&self) -> bool {
-        let Self::Block(block) = self else { return false };
-        matches!(block.source, Source::Checked(_, Version::V5))
+    /// Refuses what was received where its Topic Filters mean something else.
+    fn check_meaning(&self, version: Version) -> Result<(), EncodeError> {
+        let Self::Block(SubscriptionBlock { source: Source::Checked(_, received), .. }) = *self
+        else {
+            return Ok(());
+        };
+        check_meaning(self.iter().map(|next| next.topic_filter), received, version)
     }
 
+    /// The same for 3.x, where what was received has no other options.
     fn qos_only(self) -> Self {
         let source = match self {
             Self::List(list) => Source::List(list),
-            Self::Block(block) => block.source,
+            Self::Block(SubscriptionBlock { source, .. }) => source,
         };
-        Self::Block(SubscriptionBlock { source, qos_only: true })
+        let qos_only = !matches!(source, Source::Checked(_, Version::V3_1 | Version::V3_1_1));
+        Self::Block(SubscriptionBlock { source, qos_only })
     }
 
     #[inline(always)]
@@ -339,14 +361,14 @@ impl<'a> Subscriptions<'a> {
         Ok(Self::Block(SubscriptionBlock { source, qos_only: false }))
     }
 
-    /// The bytes, if they are for this version as they are.
+    /// The bytes, if they can go into a packet of this version as they are.
     #[inline(always)]
     fn checked_bytes(&self, version: Version) -> Option<&'a [u8]> {
         match *self {
             Self::Block(SubscriptionBlock {
-                source: Source::Checked(bytes, checked),
+                source: Source::Checked(bytes, received),
                 qos_only: false,
-            }) if checked == version => Some(bytes),
+            }) if has_same_filters(received, version) => Some(bytes),
             _ => None,
         }
     }
@@ -356,6 +378,7 @@ impl<'a> Subscriptions<'a> {
         if let Some(bytes) = self.checked_bytes(version) {
             return Ok(bytes.len());
         }
+        self.check_meaning(version)?;
         let mut len: usize = 0;
         if let Self::List(list) = self {
             for subscription in *list {
@@ -466,13 +489,44 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_subscription_of_5_is_no_filter_of_3_x() {
+    fn a_received_filter_keeps_its_meaning_or_is_refused() {
+        // v5 4.8.2: `$share/g` alone would not even be a filter in 5.0.
+        let rows = [
+            (Version::V5, "$share/g/a", Version::V3_1_1, Some(Feature::SharedSubscription)),
+            (Version::V5, "$share/g/a", Version::V3_1, Some(Feature::SharedSubscription)),
+            (Version::V3_1_1, "$share/g/a", Version::V5, Some(Feature::UnsharedFilter)),
+            (Version::V3_1, "$share/g", Version::V5, Some(Feature::UnsharedFilter)),
+            (Version::V3_1, "$share/g", Version::V3_1_1, None),
+            (Version::V3_1_1, "$share/g/a", Version::V3_1, None),
+            (Version::V5, "$shared/g/a", Version::V3_1_1, None),
+            (Version::V3_1_1, "$share", Version::V5, None),
+        ];
+        for (received, topic_filter, version, feature) in rows {
+            let list = ["a", topic_filter].map(|filter| Subscription::new(filter, QoS::AtMostOnce));
+            let subscribe = Subscribe::new(PacketId::MIN, &list);
+            let bytes = encode(subscribe, received).unwrap();
+            let packet = Packet::decode(&bytes, received, Sender::Client).unwrap();
+            assert_eq!(packet.for_version(received), Ok(packet));
+            let refused = feature.map(|feature| EncodeError::NotInVersion(version, feature));
+            assert_eq!(packet.check(version).err(), refused, "{topic_filter} for {version}");
+            let kept = packet.for_version(version);
+            assert_eq!(kept.err(), refused, "{topic_filter} for {version}");
+            let Ok(kept) = kept else { continue };
+            let mut out = Vec::new();
+            kept.encode(version, &mut out).unwrap();
+            assert_eq!(out, encode(subscribe, version).unwrap());
+            // And back again.
+            assert_eq!(kept.for_version(received), Ok(packet));
+        }
+    }
+
+    #[test]
+    fn a_list_is_for_the_version_it_is_encoded_for() {
         let list = [Subscription::new("$share/g/a", QoS::AtMostOnce)];
-        let subscribe = Subscribe::new(PacketId::MIN, &list);
-        for version in [Version::V3_1_1, Version::V5] {
-            let bytes = encode(subscribe, version).unwrap();
-            let packet = Packet::decode(&bytes, version, Sender::Client).unwrap();
-            assert_eq!(packet.for_version(Version::V3_1).is_ok(), !version.is_v5());
+        let packet = Packet::from(Subscribe::new(PacketId::MIN, &list));
+        for version in Version::ALL {
+            assert!(packet.check(version).is_ok());
+            assert_eq!(packet.for_version(version), Ok(packet));
         }
     }
 

@@ -5,11 +5,11 @@ use core::slice;
 
 use bytes::BufMut;
 
-use crate::error::{Cause, EncodeError, Fault, Feature};
+use crate::error::{Cause, EncodeError, Fault};
 use crate::list::list_traits;
 use crate::packet::ack::{check_dup, dup_flag};
 use crate::packet::body::{Body, Plan};
-use crate::packet::subscribe::is_shared;
+use crate::packet::subscribe::{check_meaning, has_same_filters};
 use crate::packet::tail::block_len;
 use crate::packet_id::PacketId;
 use crate::packet_type::Places;
@@ -40,13 +40,9 @@ impl<'a> Unsubscribe<'a> {
 
     /// The same packet without what `version` does not have.
     pub(crate) fn for_version(self, version: Version) -> Result<Self, EncodeError> {
+        self.topic_filters.check_meaning(version)?;
         if version.is_v5() {
             return Ok(Self { dup: false, ..self });
-        }
-        let of_v5 =
-            matches!(self.topic_filters, TopicFilters::Block(block) if block.version.is_v5());
-        if of_v5 && self.topic_filters.iter().any(is_shared) {
-            return Err(EncodeError::NotInVersion(version, Feature::SharedSubscription));
         }
         let dup = self.dup && version == Version::V3_1;
         Ok(Self { dup, properties: Properties::NONE, ..self })
@@ -112,8 +108,8 @@ pub enum TopicFilters<'a> {
 #[derive(Clone, Copy)]
 pub struct TopicFilterBlock<'a> {
     bytes: &'a [u8],
-    /// For which they were checked.
-    version: Version,
+    /// In which they were received, and for which they were checked.
+    received: Version,
 }
 
 impl<'a> TopicFilters<'a> {
@@ -133,16 +129,23 @@ impl<'a> TopicFilters<'a> {
         while !rest.is_empty() {
             rest.checked_topic_filter(version)?;
         }
-        Ok(Self::Block(TopicFilterBlock { bytes: reader.take_rest(), version }))
+        Ok(Self::Block(TopicFilterBlock { bytes: reader.take_rest(), received: version }))
+    }
+
+    /// Refuses what was received where its filters mean something else.
+    fn check_meaning(&self, version: Version) -> Result<(), EncodeError> {
+        let Self::Block(block) = self else { return Ok(()) };
+        check_meaning(self.iter(), block.received, version)
     }
 
     /// Checks all filters, and says how many bytes they take.
     fn check(&self, version: Version) -> Result<usize, EncodeError> {
         if let Self::Block(block) = self
-            && block.version == version
+            && has_same_filters(block.received, version)
         {
             return Ok(block.bytes.len());
         }
+        self.check_meaning(version)?;
         let mut len: usize = 0;
         for filter in self {
             len = len.saturating_add(wire::checked_binary_len(filter.as_bytes())?);
@@ -194,9 +197,9 @@ impl<'a> Iterator for TopicFiltersIter<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Feature;
     use crate::packet::Packet;
     use crate::packet_type::Sender;
-    use crate::topic::FilterError;
     use alloc::vec::Vec;
 
     fn encode(unsubscribe: Unsubscribe<'_>, version: Version) -> Result<Vec<u8>, EncodeError> {
@@ -214,14 +217,30 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_5_refuses_is_checked_again_when_bridged() {
-        // v5 [MQTT-4.8.2-2]: `$share/g` is an ordinary filter before 5.0.
-        let bytes = encode(Unsubscribe::new(PacketId::MIN, &["$share/g"]), Version::V3_1_1);
-        let bytes = bytes.unwrap();
-        let packet = Packet::decode(&bytes, Version::V3_1_1, Sender::Client).unwrap();
-        let Packet::Unsubscribe(unsubscribe) = packet else { panic!("{packet}") };
-        let cause = Cause::InvalidTopicFilter(FilterError::SharedFilter);
-        assert_eq!(encode(unsubscribe, Version::V5), Err(cause.into()));
+    fn a_received_filter_keeps_its_meaning_or_is_refused() {
+        // v5 4.8.2: `$share/g` alone would not even be a filter in 5.0.
+        let rows = [
+            (Version::V5, "$share/g/a", Version::V3_1_1, Some(Feature::SharedSubscription)),
+            (Version::V3_1_1, "$share/g/a", Version::V5, Some(Feature::UnsharedFilter)),
+            (Version::V3_1, "$share/g", Version::V5, Some(Feature::UnsharedFilter)),
+            (Version::V3_1, "$share/g", Version::V3_1_1, None),
+            (Version::V5, "$shared/g/a", Version::V3_1, None),
+            (Version::V3_1_1, "$share", Version::V5, None),
+        ];
+        for (received, topic_filter, version, feature) in rows {
+            let list = ["a", topic_filter];
+            let unsubscribe = Unsubscribe::new(PacketId::MIN, &list);
+            let bytes = encode(unsubscribe, received).unwrap();
+            let packet = Packet::decode(&bytes, received, Sender::Client).unwrap();
+            let refused = feature.map(|feature| EncodeError::NotInVersion(version, feature));
+            assert_eq!(packet.check(version).err(), refused, "{topic_filter} for {version}");
+            let kept = packet.for_version(version);
+            assert_eq!(kept.err(), refused, "{topic_filter} for {version}");
+            let Ok(kept) = kept else { continue };
+            let mut out = Vec::new();
+            kept.encode(version, &mut out).unwrap();
+            assert_eq!(out, encode(unsubscribe, version).unwrap());
+        }
     }
 
     #[test]
