@@ -188,9 +188,17 @@ impl<'a> Properties<'a> {
 
     /// No properties, of a packet that ended behind its Reason Code.
     #[inline(always)]
-    pub(crate) const fn reason_code_only() -> Self {
-        let place = Places::NONE;
+    pub(crate) const fn reason_code_only(place: Places) -> Self {
         Self::Block(PropertyBlock { bytes: &[], present: 0, place, form: Form::ReasonCode })
+    }
+
+    /// Whether they were received in one of these packets.
+    #[inline]
+    pub(crate) const fn were_received_in(&self, place: Places) -> bool {
+        match self {
+            Self::List(_) => false,
+            Self::Block(block) => !block.place.and(place).is_none(),
+        }
     }
 
     /// How a packet that may end early has to be written for these properties: received ones as

@@ -41,12 +41,16 @@ impl<'a> Auth<'a> {
 
     #[inline]
     fn check_method(&self) -> Result<(), Cause> {
-        let has_properties =
-            self.properties.form(self.reason_code == ReasonCode::SUCCESS) == Form::Whole;
-        if has_properties && !self.properties.contains(PropertyId::AuthenticationMethod) {
-            return Err(Cause::MissingAuthenticationMethod);
+        let may_lack_it = match self.properties.form(self.reason_code == ReasonCode::SUCCESS) {
+            Form::Omitted => true,
+            // An AUTH that came so is encoded as it came, but none is made so.
+            Form::ReasonCode => self.properties.were_received_in(Places::AUTH),
+            Form::Whole => false,
+        };
+        if may_lack_it || self.properties.contains(PropertyId::AuthenticationMethod) {
+            return Ok(());
         }
-        Ok(())
+        Err(Cause::MissingAuthenticationMethod)
     }
 }
 
@@ -59,11 +63,6 @@ impl<'a> Body<'a> for Auth<'a> {
             return Err(EncodeError::NotInVersion(version, feature));
         }
         self.check_method()?;
-        // Received without properties it is encoded as it came, but not made so.
-        let made = matches!(self.properties, Properties::List([]));
-        if made && self.reason_code != ReasonCode::SUCCESS {
-            return Err(Cause::MissingAuthenticationMethod.into());
-        }
         Tail::check(self.reason_code, &self.properties, version, Places::AUTH)
     }
 
@@ -121,6 +120,30 @@ mod tests {
                 Packet::from(auth).encode(Version::V5, &mut Vec::new()),
                 Err(EncodeError::Invalid(cause))
             );
+        }
+    }
+
+    #[test]
+    fn a_code_alone_of_another_packet_makes_none() {
+        // v5 3.15.2.1: the code may be left out if it is Success, and then all is.
+        let others: [(&[u8], Sender); 3] = [
+            (&[0x40, 3, 0, 1, 0x10], Sender::Server),
+            (&[0xe0, 1, 0], Sender::Client),
+            (&[0xe0, 2, 0, 0], Sender::Client),
+        ];
+        for (bytes, sender) in others {
+            let properties = match decode(bytes, sender).unwrap() {
+                Packet::PubAck(packet) => packet.properties,
+                Packet::Disconnect(packet) => packet.properties,
+                packet => panic!("{packet}"),
+            };
+            for reason_code in [ReasonCode::CONTINUE_AUTHENTICATION, ReasonCode::SUCCESS] {
+                let auth = Auth { reason_code, properties };
+                assert_eq!(
+                    Packet::from(auth).encode(Version::V5, &mut Vec::new()),
+                    Err(EncodeError::Invalid(Cause::MissingAuthenticationMethod))
+                );
+            }
         }
     }
 

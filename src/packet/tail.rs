@@ -36,7 +36,7 @@ pub(crate) fn decode<'a>(
     }
     let reason_code = decode_reason_code(reader, place)?;
     if reader.is_empty() {
-        return Ok((reason_code, Properties::reason_code_only()));
+        return Ok((reason_code, Properties::reason_code_only(place)));
     }
     let properties = Properties::decode(reader, place)?;
     reader.finish()?;
