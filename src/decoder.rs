@@ -1,7 +1,7 @@
 //! Packets from a stream of bytes.
 
 use crate::error::{Cause, DecodeError};
-use crate::packet::{Connect, FixedHeader, Packet};
+use crate::packet::{Connect, FixedHeader, Packet, refusal};
 use crate::packet_type::Sender;
 use crate::version::Version;
 
@@ -95,18 +95,10 @@ impl Decoder {
         &mut self,
         bytes: &'a [u8],
     ) -> Result<Option<(Packet<'a>, usize)>, DecodeError> {
-        let header = match FixedHeader::decode(bytes) {
-            Ok(Some(header)) => header,
-            Ok(None) => return Ok(None),
-            Err(error) => return Err(DecodeError { version: self.version, ..error }),
+        let Some((header, body)) = self.split(bytes) else {
+            return self.check_header(bytes).map(|()| None);
         };
         let len = header.frame_len();
-        if len > self.maximum_packet_size as usize {
-            return Err(self.too_large(header));
-        }
-        let Some(body) = bytes.get(header.header_len()..len) else {
-            return self.check_header(header).map(|()| None);
-        };
         match self.version {
             Some(version) => {
                 let wrap = |packet| Some((packet, len));
@@ -115,6 +107,16 @@ impl Decoder {
             }
             None => self.decode_first(header, body).map(|packet| Some((packet, len))),
         }
+    }
+
+    /// The header and the body of a whole packet that is not too large.
+    #[inline(always)]
+    fn split<'a>(&self, bytes: &'a [u8]) -> Option<(FixedHeader, &'a [u8])> {
+        let header = FixedHeader::decode(bytes).ok().flatten()?;
+        if header.frame_len() > self.maximum_packet_size as usize {
+            return None;
+        }
+        Some((header, bytes.get(header.header_len()..header.frame_len())?))
     }
 
     #[cold]
@@ -128,22 +130,27 @@ impl Decoder {
         Ok(Packet::Connect(connect))
     }
 
-    /// Refuses a packet for its header, when its body is not there yet.
-    fn check_header(&self, header: FixedHeader) -> Result<(), DecodeError> {
+    /// Refuses a packet for what of its header is there, whether its body is or not.
+    #[cold]
+    fn check_header(&self, bytes: &[u8]) -> Result<(), DecodeError> {
+        let refused = |of_length| Err(refusal(bytes, self.version, self.sender, of_length));
+        let header = match FixedHeader::decode(bytes) {
+            Ok(Some(header)) => header,
+            Ok(None) => return Ok(()),
+            Err(error) => return refused(error),
+        };
+        let maximum = self.maximum_packet_size;
+        if header.frame_len() > maximum as usize {
+            let size = u32::try_from(header.frame_len()).unwrap_or(u32::MAX);
+            return refused(header.error(Cause::PacketTooLarge { size, maximum }, 1));
+        }
         match self.version {
             Some(version) => header
                 .check(version, self.sender)
                 .map(drop)
                 .map_err(|error| error.in_version(version)),
-            None => header.check_connect(),
+            None => header.check_opening(),
         }
-    }
-
-    #[cold]
-    fn too_large(&self, header: FixedHeader) -> DecodeError {
-        let size = u32::try_from(header.frame_len()).unwrap_or(u32::MAX);
-        let cause = Cause::PacketTooLarge { size, maximum: self.maximum_packet_size };
-        DecodeError { version: self.version, ..header.error(cause, 1) }
     }
 }
 
@@ -151,6 +158,7 @@ impl Decoder {
 mod tests {
     use super::*;
     use crate::packet_type::PacketType;
+    use crate::reason::ReasonCode;
 
     #[test]
     fn a_claim_of_256_mib_is_refused_from_the_header_alone() {
@@ -159,7 +167,7 @@ mod tests {
         let error = decoder.decode(&[0x10, 0xff, 0xff, 0xff, 0x7f]).unwrap_err();
         let cause = Cause::PacketTooLarge { size: MAXIMUM_PACKET_SIZE, maximum: 65_536 };
         assert_eq!(error.cause, cause);
-        assert_eq!(error.reason_code(), crate::ReasonCode::PACKET_TOO_LARGE);
+        assert_eq!(error.reason_code(), ReasonCode::PACKET_TOO_LARGE);
         assert_eq!(error.frame_len, Some(MAXIMUM_PACKET_SIZE as usize));
     }
 
@@ -172,6 +180,74 @@ mod tests {
         let cause = Cause::PacketTooLarge { size: 6, maximum: 5 };
         assert_eq!(decoder.decode(&frame).unwrap_err().cause, cause);
         assert_eq!(decoder.decode(&frame[..2]).unwrap_err().cause, cause);
+    }
+
+    #[test]
+    fn the_first_byte_is_at_fault_before_the_length_is() {
+        // A packet that may not come at all is no packet too large: 0x81 or 0x82, not 0x95.
+        let of_server = Cause::PacketFromWrongSender(Sender::Client);
+        let (v3, v5) = (Some(Version::V3_1_1), Some(Version::V5));
+        let rows = [
+            (None, 0x30, Cause::ConnectExpected, Some(PacketType::Publish)),
+            (None, 0x00, Cause::ConnectExpected, None),
+            (None, 0x11, Cause::ReservedHeaderFlags(1), Some(PacketType::Connect)),
+            (v5, 0x00, Cause::ReservedPacketType(0), None),
+            (v3, 0xf0, Cause::ReservedPacketType(15), None),
+            (v5, 0x36, Cause::InvalidQoS, Some(PacketType::Publish)),
+            (v3, 0x38, Cause::DupAtQoS0, Some(PacketType::Publish)),
+            (v3, 0x80, Cause::ReservedHeaderFlags(0), Some(PacketType::Subscribe)),
+            (v5, 0x20, of_server, Some(PacketType::ConnAck)),
+        ];
+        let lengths: [(&[u8], Option<usize>); 3] = [
+            (&[0xff, 0xff, 0xff, 0x7f], Some(MAXIMUM_PACKET_SIZE as usize)),
+            (&[0xff, 0xff, 0xff, 0xff], None),
+            (&[0x81, 0x00, 0], Some(4)),
+        ];
+        for (version, first, cause, packet_type) in rows {
+            for (length, frame_len) in lengths {
+                let decoder = Decoder { version, ..Decoder::from_client() };
+                let bytes = [&[first], length].concat();
+                let error = DecodeError { cause, packet_type, version, offset: 0, frame_len };
+                let mut small = decoder.with_maximum_packet_size(3);
+                assert_eq!(small.decode(&bytes), Err(error), "{bytes:02x?}");
+                assert_eq!({ decoder }.decode(&bytes), Err(error), "{bytes:02x?}");
+                if frame_len.is_some_and(|len| len > bytes.len()) {
+                    continue;
+                }
+                let alone = match version {
+                    Some(version) => Packet::decode(&bytes, version, Sender::Client).map(drop),
+                    None => Connect::decode_any_version(&bytes).map(drop),
+                };
+                assert_eq!(alone, Err(error), "{bytes:02x?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_padded_connect_is_refused_alike_whether_its_version_is_known_or_not() {
+        // v5 [MQTT-1.5.5-1]; 3.x has no such rule, and other faults have their turn.
+        let not_minimal = Cause::VariableByteIntegerNotMinimal;
+        let rows: [(Version, &[u8], Option<Cause>); 6] = [
+            (Version::V5, b"\0\x04MQTT\x05\x02\0\0\0\0\x01c", Some(not_minimal)),
+            (Version::V5, b"\0\x04MQTT\x05\x03\0\0\0\0\x01c", Some(not_minimal)),
+            (Version::V5, b"\0\x04MQTX\x05", Some(Cause::InvalidProtocolName)),
+            (Version::V5, b"\0\x04MQTT\x06", Some(Cause::UnsupportedProtocolLevel(6))),
+            (Version::V3_1_1, b"\0\x04MQTT\x04\x02\0\0\0\x01c", None),
+            (Version::V3_1_1, b"\0\x04MQTT\x04\x03", Some(Cause::ReservedConnectFlag)),
+        ];
+        for (version, body, expected) in rows {
+            let frame = [&[0x10, u8::try_from(body.len()).unwrap() | 0x80, 0], body].concat();
+            for decoder in [Decoder::from_client(), Decoder::from_client().with_version(version)] {
+                for cut in 0..frame.len() {
+                    assert_eq!({ decoder }.decode(&frame[..cut]), Ok(None));
+                }
+                let error = { decoder }.decode(&frame).err();
+                assert_eq!(error.map(|error| error.cause), expected);
+                if expected == Some(not_minimal) {
+                    assert_eq!(error.map(|error| error.offset), Some(1));
+                }
+            }
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use bytes::BufMut;
 
 use crate::error::{Cause, EncodeError, Fault, Feature};
 use crate::packet::body::Body;
+use crate::packet::header::FixedHeader;
 use crate::packet::tail::block_len;
 use crate::packet_type::Places;
 use crate::properties::Properties;
@@ -149,10 +150,14 @@ impl<'a> Connect<'a> {
     /// Reads a CONNECT of `expected`, or of the version that it names.
     #[inline(always)]
     pub(crate) fn decode(
+        header: FixedHeader,
         reader: &mut Reader<'a>,
         expected: Option<Version>,
     ) -> Result<Self, Fault> {
         let version = Self::decode_version(reader, expected)?;
+        if version.is_v5() {
+            header.check_minimal()?;
+        }
         let flags_at = *reader;
         let flags = reader.byte()?;
         check_flags(flags, version).map_err(|cause| flags_at.fault(cause))?;

@@ -1,6 +1,6 @@
 //! The fixed header of every packet, MQTT 5.0 §2.1: type, flags, Remaining Length.
 
-use crate::error::{Cause, DecodeError};
+use crate::error::{Cause, DecodeError, Fault};
 use crate::packet_type::{PacketType, Sender};
 use crate::qos::QoS;
 use crate::varint::{self, VarInt};
@@ -57,7 +57,7 @@ impl FixedHeader {
     /// The low four bits of the first byte.
     #[inline]
     pub const fn flags(&self) -> u8 {
-        self.first & 0x0f
+        self.first & FLAGS
     }
 
     /// Bytes of the packet behind the fixed header, at most 268,435,455.
@@ -82,7 +82,7 @@ impl FixedHeader {
     /// A rule that the packet breaks with the byte at `offset`.
     #[cold]
     pub(crate) const fn error(&self, cause: Cause, offset: usize) -> DecodeError {
-        let packet_type = self.packet_type();
+        let packet_type = known_type(self.first, cause);
         let frame_len = Some(self.frame_len());
         DecodeError { cause, packet_type, version: None, offset, frame_len }
     }
@@ -94,47 +94,32 @@ impl FixedHeader {
         version: Version,
         sender: Sender,
     ) -> Result<PacketType, DecodeError> {
-        let packet_type = if self.first >> 4 == PacketType::Publish as u8 {
-            self.check_publish_flags().map_err(|cause| self.error(cause, 0))?;
-            PacketType::Publish
-        } else {
-            self.check_other(version, sender)?
-        };
-        if version.is_v5() && !self.remaining_length.is_minimal() {
+        let packet_type =
+            check_first_byte(self.first, version, sender).map_err(|cause| self.error(cause, 0))?;
+        // A CONNECT says itself of which version it is, and is checked when it has.
+        if version.is_v5()
+            && !self.remaining_length.is_minimal()
+            && packet_type != PacketType::Connect
+        {
             return Err(self.error(Cause::VariableByteIntegerNotMinimal, 1));
         }
         Ok(packet_type)
     }
 
-    #[inline(always)]
-    fn check_publish_flags(&self) -> Result<(), Cause> {
-        match self.first & (DUP | QOS) {
-            flags if flags & QOS == QOS => Err(Cause::InvalidQoS),
-            DUP => Err(Cause::DupAtQoS0),
-            _ => Ok(()),
-        }
+    /// Checks the header of a packet that opens a connection.
+    pub(crate) fn check_opening(&self) -> Result<(), DecodeError> {
+        check_opening_byte(self.first).map_err(|cause| self.error(cause, 0))
     }
 
-    /// What [`check`](Self::check) does for all packets but PUBLISH, which both ends send.
+    /// The shortest form of the Remaining Length, which 5.0 asks for. v5 [MQTT-1.5.5-1]
     #[inline(always)]
-    fn check_other(&self, version: Version, sender: Sender) -> Result<PacketType, DecodeError> {
-        let number = self.first >> 4;
-        let Some(packet_type) = PacketType::new(number).filter(|found| found.is_in(version)) else {
-            let error = self.error(Cause::ReservedPacketType(number), 0);
-            return Err(DecodeError { packet_type: None, ..error });
-        };
-        let mut expected = packet_type.reserved_flags();
-        // 3.1 keeps DUP where it has a QoS 1 for these flags.
-        if version == Version::V3_1 && expected != 0 {
-            expected |= self.first & DUP;
+    pub(crate) fn check_minimal(&self) -> Result<(), Fault> {
+        if self.remaining_length.is_minimal() {
+            return Ok(());
         }
-        if self.flags() != expected {
-            return Err(self.error(Cause::ReservedHeaderFlags(self.flags()), 0));
-        }
-        if !packet_type.is_sent_by(sender, version) {
-            return Err(self.error(Cause::PacketFromWrongSender(sender), 0));
-        }
-        Ok(packet_type)
+        // It is the second field, behind one byte.
+        let left = self.frame_len().saturating_sub(1);
+        Err(Fault { cause: Cause::VariableByteIntegerNotMinimal, left })
     }
 
     /// The DUP flag of PUBLISH, and in 3.1 of PUBREL, SUBSCRIBE and UNSUBSCRIBE.
@@ -158,29 +143,90 @@ impl FixedHeader {
     pub(crate) const fn retain(&self) -> bool {
         self.first & RETAIN != 0
     }
+}
 
-    /// Refuses a packet that does not open a connection. v5 [MQTT-3.1.0-1], v3.1.1 [MQTT-3.1.0-1]
-    pub(crate) fn check_connect(&self) -> Result<(), DecodeError> {
-        if self.first >> 4 != PacketType::Connect as u8 {
-            return Err(self.error(Cause::ConnectExpected, 0));
-        }
-        match self.flags() {
-            0 => Ok(()),
-            flags => Err(self.error(Cause::ReservedHeaderFlags(flags), 0)),
-        }
+/// Why the packet at the front of `bytes` is refused whose length is at fault: for its first byte,
+/// if that is too. A packet of the wrong type is that before it is too long.
+#[cold]
+pub(crate) fn refusal(
+    bytes: &[u8],
+    version: Option<Version>,
+    sender: Sender,
+    of_length: DecodeError,
+) -> DecodeError {
+    let first = bytes.first().copied().unwrap_or_default();
+    let checked = match version {
+        Some(version) => check_first_byte(first, version, sender).map(drop),
+        None => check_opening_byte(first),
+    };
+    let Err(cause) = checked else { return DecodeError { version, ..of_length } };
+    DecodeError { cause, packet_type: known_type(first, cause), version, offset: 0, ..of_length }
+}
+
+/// Checks the type and the flags, and that `sender` sends such packets.
+#[inline(always)]
+fn check_first_byte(first: u8, version: Version, sender: Sender) -> Result<PacketType, Cause> {
+    if first >> 4 == PacketType::Publish as u8 {
+        check_publish_flags(first)?;
+        return Ok(PacketType::Publish);
     }
+    check_other(first, version, sender)
+}
 
-    /// The shortest form of the Remaining Length, which 5.0 asks for. v5 [MQTT-1.5.5-1]
-    pub(crate) fn check_minimal(&self) -> Result<(), DecodeError> {
-        if self.remaining_length.is_minimal() {
-            return Ok(());
-        }
-        Err(self.error(Cause::VariableByteIntegerNotMinimal, 1))
+#[inline(always)]
+fn check_publish_flags(first: u8) -> Result<(), Cause> {
+    match first & (DUP | QOS) {
+        flags if flags & QOS == QOS => Err(Cause::InvalidQoS),
+        DUP => Err(Cause::DupAtQoS0),
+        _ => Ok(()),
+    }
+}
+
+/// What [`check_first_byte`] does for all packets but PUBLISH, which both ends send.
+#[inline(always)]
+fn check_other(first: u8, version: Version, sender: Sender) -> Result<PacketType, Cause> {
+    let (number, flags) = (first >> 4, first & FLAGS);
+    let Some(packet_type) = PacketType::new(number).filter(|found| found.is_in(version)) else {
+        return Err(Cause::ReservedPacketType(number));
+    };
+    let mut expected = packet_type.reserved_flags();
+    // 3.1 keeps DUP where it has a QoS 1 for these flags.
+    if version == Version::V3_1 && expected != 0 {
+        expected |= first & DUP;
+    }
+    if flags != expected {
+        return Err(Cause::ReservedHeaderFlags(flags));
+    }
+    if !packet_type.is_sent_by(sender, version) {
+        return Err(Cause::PacketFromWrongSender(sender));
+    }
+    Ok(packet_type)
+}
+
+/// Nothing but a CONNECT opens a connection. v5 [MQTT-3.1.0-1], v3.1.1 [MQTT-3.1.0-1]
+fn check_opening_byte(first: u8) -> Result<(), Cause> {
+    if first >> 4 != PacketType::Connect as u8 {
+        return Err(Cause::ConnectExpected);
+    }
+    match first & FLAGS {
+        0 => Ok(()),
+        flags => Err(Cause::ReservedHeaderFlags(flags)),
+    }
+}
+
+/// The type, unless its number is what is wrong: 15 is reserved in 3.x.
+const fn known_type(first: u8, cause: Cause) -> Option<PacketType> {
+    match cause {
+        Cause::ReservedPacketType(_) => None,
+        _ => PacketType::new(first >> 4),
     }
 }
 
 /// A Remaining Length is taken for a `usize` as it is.
 const _: () = assert!(usize::BITS >= 32, "addresses of 32 bits at least are needed");
+
+/// The bits of the first byte that are not the type.
+const FLAGS: u8 = 0x0f;
 
 /// Flags of PUBLISH, §3.3.1.
 pub(crate) const DUP: u8 = 0b1000;

@@ -19,6 +19,7 @@ pub use self::connack::ConnAck;
 pub use self::connect::{Connect, Will};
 pub use self::disconnect::Disconnect;
 pub use self::header::FixedHeader;
+pub(crate) use self::header::refusal;
 pub use self::publish::Publish;
 pub use self::suback::{ReasonCodeBlock, ReasonCodes, ReasonCodesIter, SubAck, UnsubAck};
 pub use self::subscribe::{
@@ -142,7 +143,7 @@ impl<'a> Packet<'a> {
     /// [`Decoder`]: crate::Decoder
     #[inline]
     pub fn decode(frame: &'a [u8], version: Version, sender: Sender) -> Result<Self, DecodeError> {
-        split(frame)
+        split(frame, Some(version), sender)
             .and_then(|(header, body)| {
                 Self::decode_body(header, body, version, sender, |packet| packet)
             })
@@ -182,7 +183,9 @@ impl<'a> Packet<'a> {
             PacketType::PubComp => {
                 decoded!(PubComp, PubComp::decode(reader, version, sender, dup))
             }
-            PacketType::Connect => decoded!(Connect, Connect::decode(reader, Some(version))),
+            PacketType::Connect => {
+                decoded!(Connect, Connect::decode(header, reader, Some(version)))
+            }
             PacketType::ConnAck => decoded!(ConnAck, ConnAck::decode(reader, version)),
             PacketType::Subscribe => {
                 decoded!(Subscribe, Subscribe::decode(reader, version, dup))
@@ -272,28 +275,31 @@ impl<'a> Connect<'a> {
     /// for a version that this crate does not have; and what else may be wrong, with the version
     /// if the CONNECT got as far as telling it.
     pub fn decode_any_version(frame: &'a [u8]) -> Result<Self, DecodeError> {
-        let (header, body) = split(frame)?;
+        let (header, body) = split(frame, None, Sender::Client)?;
         Self::decode_first(header, body)
     }
 
     /// Decodes the first packet of a connection behind its fixed header.
     pub(crate) fn decode_first(header: FixedHeader, body: &'a [u8]) -> Result<Self, DecodeError> {
-        header.check_connect()?;
-        let connect = Self::decode(&mut Reader::new(body), None).map_err(|fault| DecodeError {
+        header.check_opening()?;
+        Self::decode(header, &mut Reader::new(body), None).map_err(|fault| DecodeError {
             version: Self::decode_version(&mut Reader::new(body), None).ok(),
             ..located(header, fault)
-        })?;
-        if connect.version.is_v5() {
-            header.check_minimal().map_err(|error| error.in_version(connect.version))?;
-        }
-        Ok(connect)
+        })
     }
 }
 
-/// Takes the fixed header off a frame that is one whole packet.
+/// Takes the fixed header off a frame that is one whole packet, on a connection of this version or
+/// of one still to be told.
 #[inline(always)]
-fn split(frame: &[u8]) -> Result<(FixedHeader, &[u8]), DecodeError> {
-    let Some(header) = FixedHeader::decode(frame)? else {
+fn split(
+    frame: &[u8],
+    version: Option<Version>,
+    sender: Sender,
+) -> Result<(FixedHeader, &[u8]), DecodeError> {
+    let header =
+        FixedHeader::decode(frame).map_err(|error| refusal(frame, version, sender, error))?;
+    let Some(header) = header else {
         return Err(DecodeError {
             cause: Cause::IncompletePacket,
             packet_type: frame.first().and_then(|first| PacketType::new(first >> 4)),

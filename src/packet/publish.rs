@@ -68,7 +68,8 @@ impl<'a> Publish<'a> {
     ) -> Result<Self, Fault> {
         let before = *reader;
         let topic = reader.utf8()?;
-        if scan::has_null_or_wildcard(topic.as_bytes()) {
+        let needs_name = !version.is_v5();
+        if scan::has_null_or_wildcard(topic.as_bytes()) || needs_name && topic.is_empty() {
             return Err(before.fault(Cause::of_topic_name(topic::name_error(topic))));
         }
         let qos = header.qos();
@@ -228,6 +229,23 @@ mod tests {
         assert_eq!(encode(Publish::default(), Version::V3_1_1), Err(error));
         let error = EncodeError::NotInVersion(Version::V3_1_1, Feature::EmptyTopicName);
         assert_eq!(publish.for_version(Version::V3_1_1), Err(error));
+    }
+
+    #[test]
+    fn in_3_x_an_empty_topic_is_at_fault_before_what_comes_behind_it() {
+        // v3.1.1 [MQTT-4.7.3-1]; 5.0 has to read on, for a Topic Alias.
+        let empty = (Cause::InvalidTopicName(NameError::Empty), 2);
+        let rows: [(&[u8], Version, (Cause, usize)); 5] = [
+            (&[0x32, 4, 0, 0, 0, 0], Version::V3_1_1, empty),
+            (&[0x32, 3, 0, 0, 1], Version::V3_1, empty),
+            (&[0x30, 2, 0, 0], Version::V3_1_1, empty),
+            (&[0x32, 4, 0, 0, 0, 0], Version::V5, (Cause::PacketIdentifierZero, 4)),
+            (&[0x32, 5, 0, 0, 0, 1, 0], Version::V5, empty),
+        ];
+        for (bytes, version, expected) in rows {
+            let error = Packet::decode(bytes, version, Sender::Client).unwrap_err();
+            assert_eq!((error.cause, error.offset), expected, "{bytes:02x?} in {version}");
+        }
     }
 
     #[test]

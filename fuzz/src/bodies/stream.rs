@@ -36,12 +36,15 @@ fn decoder(mode: u8, maximum: u32) -> Decoder {
     if maximum == 0 { decoder } else { decoder.with_maximum_packet_size(maximum) }
 }
 
-/// A packet is too large if its header says so, and for nothing else.
+/// A packet is too large if its header says so, and for nothing else, unless its first byte is
+/// wrong already.
 fn keeps_maximum(bytes: &[u8], event: &Result<Packet<'_>, DecodeError>, maximum: u32) {
     let header = FixedHeader::decode(bytes).ok().flatten();
     let size = header.map_or(0, |header| header.frame_len());
     let too_large = maximum != 0 && size > maximum as usize;
-    let refused = event.is_err_and(|error| matches!(error.cause, Cause::PacketTooLarge { .. }));
+    let refused = event.is_err_and(|error| {
+        matches!(error.cause, Cause::PacketTooLarge { .. }) || too_large && error.offset == 0
+    });
     assert_eq!(refused, too_large, "{size} bytes, {maximum} are the maximum");
 }
 
