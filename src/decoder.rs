@@ -275,14 +275,23 @@ mod tests {
     #[test]
     fn an_unknown_level_tells_how_to_answer() {
         // v5 [MQTT-3.1.2-2], v3.1.1 [MQTT-3.1.2-2]
-        let rows =
-            [(6, Version::V5), (0x84, Version::V5), (3, Version::V3_1_1), (0, Version::V3_1_1)];
-        for (level, answer) in rows {
-            let frame = [0x10, 8, 0, 4, b'M', b'Q', b'T', b'T', level, 2];
+        use Cause::{UnsupportedMqisdpLevel, UnsupportedProtocolLevel};
+        let rows: [(&[u8], Cause, Version); 8] = [
+            (b"\0\x04MQTT\x06", UnsupportedProtocolLevel(6), Version::V5),
+            (b"\0\x04MQTT\x84", UnsupportedProtocolLevel(0x84), Version::V5),
+            (b"\0\x04MQTT\x03", UnsupportedProtocolLevel(3), Version::V3_1_1),
+            (b"\0\x04MQTT\x00", UnsupportedProtocolLevel(0), Version::V3_1_1),
+            (b"\0\x06MQIsdp\x02", UnsupportedMqisdpLevel(2), Version::V3_1_1),
+            (b"\0\x06MQIsdp\x05", UnsupportedMqisdpLevel(5), Version::V3_1_1),
+            (b"\0\x06MQIsdp\x06", UnsupportedMqisdpLevel(6), Version::V3_1_1),
+            (b"\0\x06MQIsdp\x83", UnsupportedMqisdpLevel(0x83), Version::V3_1_1),
+        ];
+        for (body, cause, answer) in rows {
+            let frame = [&[0x10, u8::try_from(body.len()).unwrap()], body].concat();
             let error = Decoder::from_client().decode(&frame).unwrap_err();
-            assert_eq!(error.cause, Cause::UnsupportedProtocolLevel(level));
-            assert_eq!(error.cause.refusal_version(), Some(answer));
-            assert_eq!(error.offset, 8);
+            assert_eq!((error.cause, error.offset), (cause, frame.len() - 1));
+            assert_eq!(error.reason_code(), ReasonCode::UNSUPPORTED_PROTOCOL_VERSION);
+            assert_eq!(error.cause.refusal_version(), Some(answer), "{error}");
         }
     }
 

@@ -112,11 +112,15 @@ pub enum Cause {
     /// A CONNECT with another protocol name. v5 [MQTT-3.1.2-1], v3.1.1 [MQTT-3.1.2-1]
     #[error("an unknown protocol name")]
     InvalidProtocolName,
-    /// A CONNECT with a protocol level that this crate does not know under that name. What to
-    /// answer: [`refusal_version`](Self::refusal_version).
+    /// A CONNECT with the protocol name `MQTT` and a level that this crate does not know under it.
+    /// What to answer: [`refusal_version`](Self::refusal_version).
     /// v5 [MQTT-3.1.2-2], v3.1.1 [MQTT-3.1.2-2]
     #[error("the unsupported protocol level {0}")]
     UnsupportedProtocolLevel(u8),
+    /// A CONNECT with the protocol name of 3.1, `MQIsdp`, and another level than 3. What to answer:
+    /// [`refusal_version`](Self::refusal_version).
+    #[error("the unsupported protocol level {0} of MQIsdp")]
+    UnsupportedMqisdpLevel(u8),
     /// The reserved Connect Flag is set. v5 [MQTT-3.1.2-3], v3.1.1 [MQTT-3.1.2-3]
     #[error("the reserved connect flag set")]
     ReservedConnectFlag,
@@ -226,9 +230,9 @@ impl Cause {
                 | FilterError::SharedFilter => ReasonCode::TOPIC_FILTER_INVALID,
             },
             Self::PacketTooLarge { .. } => ReasonCode::PACKET_TOO_LARGE,
-            Self::InvalidProtocolName | Self::UnsupportedProtocolLevel(_) => {
-                ReasonCode::UNSUPPORTED_PROTOCOL_VERSION
-            }
+            Self::InvalidProtocolName
+            | Self::UnsupportedProtocolLevel(_)
+            | Self::UnsupportedMqisdpLevel(_) => ReasonCode::UNSUPPORTED_PROTOCOL_VERSION,
             Self::InvalidClientIdentifier => ReasonCode::CLIENT_IDENTIFIER_NOT_VALID,
             Self::TopicAliasZero => ReasonCode::TOPIC_ALIAS_INVALID,
         }
@@ -258,8 +262,9 @@ impl Cause {
         }
     }
 
-    /// In whose form a server answers a CONNECT of an unsupported protocol level: 5.0's for
-    /// levels above 5, 3.1.1's for unknown lower ones. `None` for every other cause.
+    /// In whose form a server answers a CONNECT of an unsupported protocol level: 5.0's for levels
+    /// of `MQTT` above 5, and 3.1.1's for unknown lower ones and for those of `MQIsdp`, whose sender
+    /// knows no other. `None` for every other cause.
     ///
     /// ```
     /// use sansio_mqtt::{Cause, ConnAck, Packet, Version};
@@ -276,7 +281,9 @@ impl Cause {
     pub const fn refusal_version(self) -> Option<Version> {
         match self {
             Self::UnsupportedProtocolLevel(level) if level > 5 => Some(Version::V5),
-            Self::UnsupportedProtocolLevel(_) => Some(Version::V3_1_1),
+            Self::UnsupportedProtocolLevel(_) | Self::UnsupportedMqisdpLevel(_) => {
+                Some(Version::V3_1_1)
+            }
             _ => None,
         }
     }

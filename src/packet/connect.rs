@@ -137,7 +137,10 @@ impl<'a> Connect<'a> {
             3 if is_mqisdp => Version::V3_1,
             4 if is_mqtt => Version::V3_1_1,
             5 if is_mqtt => Version::V5,
-            level => return Err(level_at.fault(Cause::UnsupportedProtocolLevel(level))),
+            level if is_mqtt => {
+                return Err(level_at.fault(Cause::UnsupportedProtocolLevel(level)));
+            }
+            level => return Err(level_at.fault(Cause::UnsupportedMqisdpLevel(level))),
         };
         match expected {
             Some(expected) if expected != version => {

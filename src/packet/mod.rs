@@ -271,9 +271,9 @@ impl<'a> Connect<'a> {
     ///
     /// # Errors
     ///
-    /// [`Cause::ConnectExpected`] for any other packet; [`Cause::UnsupportedProtocolLevel`]
-    /// for a version that this crate does not have; and what else may be wrong, with the version
-    /// if the CONNECT got as far as telling it.
+    /// [`Cause::ConnectExpected`] for any other packet; [`Cause::UnsupportedProtocolLevel`] and
+    /// [`Cause::UnsupportedMqisdpLevel`] for a version that this crate does not have; and what
+    /// else may be wrong, with the version if the CONNECT got as far as telling it.
     pub fn decode_any_version(frame: &'a [u8]) -> Result<Self, DecodeError> {
         let (header, body) = split(frame, None, Sender::Client)?;
         Self::decode_first(header, body)
