@@ -403,19 +403,13 @@ impl fmt::Debug for PropertyBlock<'_> {
 }
 
 /// The properties of a packet, one after another: made by [`Properties::iter`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct PropertiesIter<'a>(Iter<'a>);
 
 #[derive(Clone)]
 enum Iter<'a> {
     List(slice::Iter<'a, Property<'a>>),
     Block(Reader<'a>),
-}
-
-impl fmt::Debug for Iter<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(PropertiesIter(self.clone())).finish()
-    }
 }
 
 impl<'a> Iterator for PropertiesIter<'a> {

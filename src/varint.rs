@@ -9,7 +9,7 @@ use crate::error::Cause;
 pub const MAX: u32 = 0x0fff_ffff;
 
 /// A Variable Byte Integer that was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct VarInt {
     /// The value, at most [`MAX`].
     pub value: u32,

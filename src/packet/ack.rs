@@ -21,7 +21,7 @@ macro_rules! acks {
             ///
             /// What was received encodes to the same bytes; what is made with
             /// [`new`](Self::new) or from a list of properties, to the shortest form.
-            #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+            #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
             pub struct $ack<'a> {
                 $(
                     /// Whether this is sent again, in 3.1; later versions have no such flag.

@@ -16,7 +16,7 @@ use crate::wire::Reader;
 ///
 /// §3.15.2.2.2 asks for an Authentication Method, §3.15.2.1 lets the properties be left out: an
 /// AUTH without any properties is taken for what it is, one that has some needs the method.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Auth<'a> {
     /// The step: `SUCCESS`, `CONTINUE_AUTHENTICATION` or `RE_AUTHENTICATE`.
     pub reason_code: ReasonCode,

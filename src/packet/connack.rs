@@ -12,7 +12,7 @@ use crate::version::Version;
 use crate::wire::Reader;
 
 /// Connect acknowledgement: the server's answer to CONNECT. §3.2
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct ConnAck<'a> {
     /// Whether the server resumes a session; never with a refusal, and not in 3.1.
     /// v5 [MQTT-3.2.2-6]

@@ -31,7 +31,7 @@ use crate::wire::{self, Reader};
 /// assert_eq!(out, b"\x10\x15\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x08sensor-7");
 /// # Ok::<(), sansio_mqtt::EncodeError>(())
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Connect<'a> {
     /// Named by the protocol name and level.
     pub version: Version,
@@ -56,7 +56,7 @@ pub struct Connect<'a> {
 
 /// A message that the server publishes for a client whose connection ends without DISCONNECT.
 /// §3.1.2.5
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Will<'a> {
     /// Of the message.
     pub qos: QoS,

@@ -15,7 +15,7 @@ use crate::wire::Reader;
 ///
 /// What was received encodes to the same bytes, what is made from a list of properties to the
 /// shortest form.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Disconnect<'a> {
     /// Why; in 3.x there is none but [`ReasonCode::NORMAL_DISCONNECTION`].
     pub reason_code: ReasonCode,

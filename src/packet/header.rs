@@ -20,7 +20,7 @@ use crate::version::Version;
 /// assert_eq!(FixedHeader::decode(&[0x30, 0xc1])?, None);
 /// # Ok::<(), sansio_mqtt::DecodeError>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FixedHeader {
     first: u8,
     remaining_length: VarInt,

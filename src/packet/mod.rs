@@ -56,7 +56,7 @@ use crate::wire::Reader;
 /// assert_eq!(out, frame);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Packet<'a> {
     /// Connection request, from the client.
     Connect(Connect<'a>),

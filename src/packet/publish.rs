@@ -30,7 +30,7 @@ use crate::wire::{self, Reader};
 /// assert_eq!(out, b"\x30\x09\x00\x03a/b21.5");
 /// # Ok::<(), sansio_mqtt::EncodeError>(())
 /// ```
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Publish<'a> {
     /// Whether this may be sent again; never at QoS 0. v5 [MQTT-3.3.1-2]
     pub dup: bool,

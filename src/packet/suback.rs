@@ -18,7 +18,7 @@ use crate::version::Version;
 use crate::wire::Reader;
 
 /// Subscribe acknowledgement: the server's answer to SUBSCRIBE. §3.9
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SubAck<'a> {
     /// Of the SUBSCRIBE.
     pub packet_id: PacketId,
@@ -29,7 +29,7 @@ pub struct SubAck<'a> {
 }
 
 /// Unsubscribe acknowledgement: the server's answer to UNSUBSCRIBE. §3.11
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct UnsubAck<'a> {
     /// Of the UNSUBSCRIBE.
     pub packet_id: PacketId,
@@ -273,13 +273,13 @@ impl fmt::Debug for ReasonCodeBlock<'_> {
 }
 
 /// The Reason Codes of a SUBACK or UNSUBACK, one after another: made by [`ReasonCodes::iter`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ReasonCodesIter<'a> {
     iter: Iter<'a>,
     one_failure: bool,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 enum Iter<'a> {
     List(Copied<slice::Iter<'a, ReasonCode>>),
     Block(Copied<slice::Iter<'a, u8>>),

@@ -30,7 +30,7 @@ use crate::wire::{self, Reader};
 /// assert_eq!(out, b"\x82\x08\x00\x01\x00\x03a/+\x01");
 /// # Ok::<(), sansio_mqtt::EncodeError>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Subscribe<'a> {
     /// Whether this is sent again, in 3.1; later versions have no such flag.
     pub dup: bool,
@@ -414,13 +414,13 @@ impl fmt::Debug for SubscriptionBlock<'_> {
 }
 
 /// The subscriptions of a SUBSCRIBE, one after another: made by [`Subscriptions::iter`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SubscriptionsIter<'a> {
     iter: Iter<'a>,
     qos_only: bool,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 enum Iter<'a> {
     List(slice::Iter<'a, Subscription<'a>>),
     Block(Reader<'a>),

@@ -19,7 +19,7 @@ use crate::version::Version;
 use crate::wire::{self, Reader};
 
 /// Unsubscribe request, from the client. §3.10
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Unsubscribe<'a> {
     /// Whether this is sent again, in 3.1; later versions have no such flag.
     pub dup: bool,
@@ -173,10 +173,10 @@ impl fmt::Debug for TopicFilterBlock<'_> {
 }
 
 /// The Topic Filters of an UNSUBSCRIBE, one after another: made by [`TopicFilters::iter`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct TopicFiltersIter<'a>(Iter<'a>);
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 enum Iter<'a> {
     List(slice::Iter<'a, &'a str>),
     Block(Reader<'a>),
