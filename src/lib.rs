@@ -59,7 +59,7 @@ pub use packet_type::{PacketType, Sender};
 pub use properties::{Properties, PropertiesIter, PropertyBlock};
 pub use property::Property;
 pub use property_id::{PropertyId, PropertyType};
-pub use qos::QoS;
+pub use qos::{InvalidQoS, QoS};
 pub use reason::ReasonCode;
 pub use time::{Instant, UnixTime};
 pub use topic::{TopicFilter, TopicName};

@@ -1,7 +1,7 @@
 //! Packet Identifiers, MQTT 5.0 §2.2.1.
 
 use core::fmt;
-use core::num::NonZeroU16;
+use core::num::{NonZeroU16, TryFromIntError};
 
 /// Identifies one unacknowledged exchange in one direction of a session.
 ///
@@ -37,6 +37,14 @@ impl From<NonZeroU16> for PacketId {
     }
 }
 
+impl TryFrom<u16> for PacketId {
+    type Error = TryFromIntError;
+
+    fn try_from(value: u16) -> Result<Self, TryFromIntError> {
+        NonZeroU16::try_from(value).map(Self)
+    }
+}
+
 impl From<PacketId> for u16 {
     fn from(id: PacketId) -> Self {
         id.get()
@@ -59,5 +67,8 @@ mod tests {
         assert_eq!(PacketId::new(1), Some(PacketId::MIN));
         assert_eq!(PacketId::new(0x8001).map(PacketId::get), Some(0x8001));
         assert_eq!(PacketId::MAX.get(), u16::MAX);
+        assert!(PacketId::try_from(0).is_err());
+        assert_eq!(PacketId::try_from(1), Ok(PacketId::MIN));
+        assert_eq!(PacketId::try_from(u16::MAX), Ok(PacketId::MAX));
     }
 }

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use thiserror::Error;
+
 /// How often a message may arrive: the Quality of Service. §4.3
 ///
 /// Ordered: the lower of two is `min`.
@@ -46,6 +48,19 @@ impl From<QoS> for u8 {
     }
 }
 
+impl TryFrom<u8> for QoS {
+    type Error = InvalidQoS;
+
+    fn try_from(level: u8) -> Result<Self, InvalidQoS> {
+        Self::new(level).ok_or(InvalidQoS(level))
+    }
+}
+
+/// A number above 2, which is no Quality of Service level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
+#[error("QoS {0}, where 2 is the highest")]
+pub struct InvalidQoS(pub u8);
+
 impl fmt::Display for QoS {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.get(), f)
@@ -60,8 +75,12 @@ mod tests {
     fn has_the_levels_0_to_2_and_no_other() {
         for level in 0..=2 {
             assert_eq!(QoS::new(level).map(QoS::get), Some(level));
+            assert_eq!(QoS::try_from(level).map(u8::from), Ok(level));
         }
-        assert_eq!(QoS::new(3), None);
-        assert_eq!(QoS::new(255), None);
+        for level in 3..=255 {
+            assert_eq!(QoS::new(level), None);
+            assert_eq!(QoS::try_from(level), Err(InvalidQoS(level)));
+        }
+        assert_eq!(InvalidQoS(3).to_string(), "QoS 3, where 2 is the highest");
     }
 }
