@@ -251,7 +251,7 @@ impl<'a> Properties<'a> {
     /// take `len` bytes and which fit.
     #[inline(always)]
     pub(crate) fn write(&self, len: u32, out: &mut impl BufMut) {
-        varint::encode(len, out);
+        varint::put(len, out);
         match self {
             _ if self.is_empty() => {}
             Self::List(list) => write_list(list, out),
@@ -502,7 +502,7 @@ mod tests {
     #[test]
     fn thousands_of_user_properties_take_one_pass() {
         let mut bytes = Vec::new();
-        varint::encode(5 * 20_000, &mut bytes);
+        varint::put(5 * 20_000, &mut bytes);
         bytes.extend([0x26, 0, 0, 0, 0].repeat(20_000));
         let block = decode(&bytes, Places::CONNECT).unwrap();
         assert_eq!(block.user_properties().count(), 20_000);

@@ -280,7 +280,7 @@ impl<'a> Property<'a> {
             }
             Value::Variable(value) => {
                 out.put_u8(id);
-                varint::encode(value, out);
+                varint::put(value, out);
             }
             Value::String(text) => {
                 out.put_u8(id);

@@ -3,7 +3,7 @@
 
 use bytes::BufMut;
 
-use crate::error::Cause;
+use crate::error::{Cause, EncodeError};
 
 /// The greatest value, 268,435,455.
 pub const MAX: u32 = 0x0fff_ffff;
@@ -77,10 +77,38 @@ pub const fn encoded_len(value: u32) -> usize {
     }
 }
 
+/// Appends the shortest encoding of `value`.
+///
+/// # Errors
+///
+/// [`Cause::VariableByteIntegerTooLong`] for a value above [`MAX`], [`EncodeError::BufferTooSmall`];
+/// `out` is as it was.
+///
+/// ```
+/// use sansio_mqtt::varint;
+///
+/// let mut out = Vec::new();
+/// varint::encode(321, &mut out)?;
+/// assert_eq!(out, [0xc1, 0x02]);
+/// assert!(varint::encode(varint::MAX + 1, &mut out).is_err());
+/// # Ok::<(), sansio_mqtt::EncodeError>(())
+/// ```
+pub fn encode(value: u32, out: &mut impl BufMut) -> Result<(), EncodeError> {
+    if value > MAX {
+        return Err(Cause::VariableByteIntegerTooLong.into());
+    }
+    let (needed, available) = (encoded_len(value), out.remaining_mut());
+    if needed > available {
+        return Err(EncodeError::BufferTooSmall { needed, available });
+    }
+    put(value, out);
+    Ok(())
+}
+
 /// Appends the shortest encoding of `value`, which the caller has found to be at most [`MAX`]
 /// and to fit.
 #[inline(always)]
-pub(crate) fn encode(value: u32, out: &mut impl BufMut) {
+pub(crate) fn put(value: u32, out: &mut impl BufMut) {
     let [low, .., _] = value.to_le_bytes();
     match value {
         0..0x80 => out.put_u8(low),
@@ -88,11 +116,11 @@ pub(crate) fn encode(value: u32, out: &mut impl BufMut) {
             let second = (value >> 7).to_le_bytes();
             out.put_slice(&[low | 0x80, second[0]]);
         }
-        _ => encode_long(value, out),
+        _ => put_long(value, out),
     }
 }
 
-fn encode_long(value: u32, out: &mut impl BufMut) {
+fn put_long(value: u32, out: &mut impl BufMut) {
     let mut rest = value;
     while rest >= 0x80 {
         let [low, ..] = rest.to_le_bytes();
@@ -129,7 +157,7 @@ mod tests {
             assert!(read.is_minimal());
             assert_eq!(encoded_len(value), bytes.len());
             let mut written = Vec::new();
-            encode(value, &mut written);
+            encode(value, &mut written).unwrap();
             assert_eq!(written, bytes);
             for cut in 0..bytes.len() {
                 assert_eq!(decode(&bytes[..cut]), Ok(None));
@@ -144,6 +172,24 @@ mod tests {
             [&[0x80, 0x00], &[0xff, 0x00], &[0x80, 0x80, 0x00], &[0xff, 0xff, 0xff, 0x00]];
         for bytes in rows {
             assert!(!decode(bytes).unwrap().unwrap().is_minimal(), "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn writes_nothing_of_what_is_too_much() {
+        for value in [MAX + 1, u32::MAX] {
+            let mut written = b"before".to_vec();
+            let error = EncodeError::Invalid(Cause::VariableByteIntegerTooLong);
+            assert_eq!(encode(value, &mut written), Err(error));
+            assert_eq!(written, b"before");
+        }
+        for (value, bytes) in ROWS {
+            for available in 0..bytes.len() {
+                let mut room = [0xaa; 4];
+                let error = EncodeError::BufferTooSmall { needed: bytes.len(), available };
+                assert_eq!(encode(value, &mut &mut room[..available]), Err(error));
+                assert_eq!(room, [0xaa; 4]);
+            }
         }
     }
 

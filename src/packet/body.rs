@@ -118,7 +118,7 @@ impl<'a, B: Body<'a>> Planned<&B, B::Plan> {
             Ok(remaining_length @ ..0x80) => out.put_slice(&[first_byte, remaining_length]),
             _ => {
                 out.put_u8(first_byte);
-                varint::encode(self.remaining_length, out);
+                varint::put(self.remaining_length, out);
             }
         }
         self.body.write(version, &self.plan, out);
