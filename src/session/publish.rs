@@ -94,7 +94,7 @@ impl WirePublish<'_> {
         let dup = if self.dup { 0x08 } else { 0 };
         let flags = dup | self.qos.get() << 1 | u8::from(self.retain);
         room.put_u8((PacketType::Publish as u8) << 4 | flags);
-        varint::encode(u32::try_from(remaining).unwrap_or(u32::MAX), &mut room);
+        varint::put(u32::try_from(remaining).unwrap_or(u32::MAX), &mut room);
         wire::put_binary(if matches!(alias, Alias::Use(_)) { &[] } else { self.topic }, &mut room);
         if let Some(packet_id) = self.packet_id {
             room.put_u16(packet_id.get());
@@ -111,11 +111,11 @@ impl WirePublish<'_> {
     #[inline]
     fn write_properties(&self, alias: Alias, room: &mut &mut [u8]) {
         let (Alias::Set(number) | Alias::Use(number)) = alias else {
-            varint::encode(u32::try_from(self.properties.len()).unwrap_or(u32::MAX), room);
+            varint::put(u32::try_from(self.properties.len()).unwrap_or(u32::MAX), room);
             return self.write_own_properties(room);
         };
         let len = self.properties.len().saturating_add(ALIAS_LEN);
-        varint::encode(u32::try_from(len).unwrap_or(u32::MAX), room);
+        varint::put(u32::try_from(len).unwrap_or(u32::MAX), room);
         self.write_own_properties(room);
         Property::TopicAlias(number).write(room);
     }
