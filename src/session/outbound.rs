@@ -482,3 +482,100 @@ impl Outbound {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topic::TopicName;
+
+    fn outbound(window: u16, messages: u64) -> Outbound {
+        let mut outbound = Outbound::default();
+        outbound.set_window(window);
+        for handle in 1..=messages {
+            let message = Message::new(TopicName::new("a").unwrap(), "x");
+            outbound.push(Entry::new(handle, message.with_qos(QoS::ExactlyOnce), None));
+        }
+        open(&mut outbound);
+        outbound
+    }
+
+    fn open(outbound: &mut Outbound) {
+        while let Some((key, _)) = outbound.next_for_window() {
+            outbound.enter_window(key).unwrap();
+        }
+    }
+
+    /// Pulls what is ready, and says which.
+    fn pull(outbound: &mut Outbound) -> Vec<u16> {
+        let mut pulled = Vec::new();
+        while let Some((_, entry)) = outbound.next_ready() {
+            entry.sent = true;
+            pulled.extend(entry.packet_id.map(PacketId::get));
+            outbound.pulled();
+        }
+        pulled
+    }
+
+    fn id(value: u16) -> PacketId {
+        PacketId::new(value).unwrap()
+    }
+
+    #[test]
+    fn the_window_opens_with_pubcomp_and_not_with_pubrec() {
+        // v5 [MQTT-4.9.0-1] [MQTT-4.9.0-2]
+        let mut outbound = outbound(2, 3);
+        assert_eq!(pull(&mut outbound), [1, 2]);
+        let key = outbound.on_ack(id(1), Stage::AwaitPubRec).unwrap();
+        outbound.received(key, 10);
+        open(&mut outbound);
+        assert_eq!(pull(&mut outbound), [0; 0]);
+        let key = outbound.on_ack(id(1), Stage::AwaitPubComp).unwrap();
+        outbound.remove(key);
+        open(&mut outbound);
+        assert_eq!(pull(&mut outbound), [3]);
+    }
+
+    #[test]
+    fn a_resume_sends_again_in_order_as_the_window_allows() {
+        // v5 [U5-4.4-1] [MQTT-4.6.0-1]
+        let mut outbound = outbound(10, 4);
+        assert_eq!(pull(&mut outbound), [1, 2, 3, 4]);
+        let key = outbound.on_ack(id(2), Stage::AwaitPubRec).unwrap();
+        outbound.received(key, 10);
+        outbound.disconnected();
+        outbound.set_window(2);
+        assert_eq!(outbound.resume(), [id(2)]);
+        open(&mut outbound);
+        assert_eq!(pull(&mut outbound), [1], "PUBREL takes room too");
+        let key = outbound.on_ack(id(2), Stage::AwaitPubComp).unwrap();
+        outbound.remove(key);
+        open(&mut outbound);
+        assert_eq!(pull(&mut outbound), [3]);
+    }
+
+    #[test]
+    fn what_was_not_sent_is_not_acknowledged() {
+        let mut outbound = outbound(1, 1);
+        assert_eq!(outbound.on_ack(id(1), Stage::AwaitPubRec), Err(Misfit::Unknown));
+        assert_eq!(pull(&mut outbound), [1]);
+        assert_eq!(outbound.on_ack(id(2), Stage::AwaitPubRec), Err(Misfit::Unknown));
+        assert_eq!(outbound.on_ack(id(1), Stage::AwaitPubAck), Err(Misfit::Wrong));
+        let foreign = outbound.take_foreign_id(7).unwrap();
+        assert_eq!(outbound.on_ack(foreign, Stage::AwaitPubRec), Err(Misfit::Wrong));
+        assert_eq!(outbound.foreign(foreign), Some(7));
+    }
+
+    #[test]
+    fn an_acknowledgement_before_the_repetition_makes_that_needless() {
+        let mut outbound = outbound(2, 2);
+        pull(&mut outbound);
+        outbound.disconnected();
+        outbound.set_window(1);
+        assert_eq!(outbound.resume(), []);
+        let key = outbound.on_ack(id(1), Stage::AwaitPubRec).unwrap();
+        outbound.remove(key);
+        open(&mut outbound);
+        assert_eq!(pull(&mut outbound), [2]);
+        assert_eq!((outbound.len(), outbound.bytes(), outbound.in_flight_bytes()), (1, 2, 2));
+    }
+}

@@ -141,3 +141,71 @@ impl WirePublish<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::{Packet, Publish};
+    use crate::packet_type::{Places, Sender};
+    use alloc::vec::Vec;
+    use bytes::Buf;
+
+    fn bytes(mut out: Outgoing) -> Vec<u8> {
+        out.copy_to_bytes(out.remaining()).to_vec()
+    }
+
+    #[test]
+    fn what_is_written_is_what_the_codec_writes() {
+        let list = [Property::MessageExpiryInterval(60), Property::UserProperty("a", "b")];
+        let mut block = Vec::new();
+        list.iter().for_each(|property| property.write(&mut block));
+        let present = PropertyBlock::new(&block, Places::PUBLISH).unwrap().present();
+        for (payload, version, alias, expiry) in [
+            (5, Version::V3_1_1, Alias::None, None),
+            (5, Version::V5, Alias::None, None),
+            (115, Version::V5, Alias::None, Some(7)),
+            (20_000, Version::V5, Alias::Set(3), None),
+            (3_000_000, Version::V5, Alias::Use(0x1234), Some(0)),
+        ] {
+            let payload = Bytes::from(alloc::vec![7; payload]);
+            let is_v5 = version.is_v5();
+            let wire = WirePublish {
+                dup: true,
+                qos: QoS::AtLeastOnce,
+                retain: true,
+                topic: b"topic",
+                packet_id: PacketId::new(0x0102),
+                properties: if is_v5 { &block } else { &[] },
+                present: if is_v5 { present } else { 0 },
+                expiry,
+                payload: &payload,
+            };
+            let mut expected = Vec::new();
+            if is_v5 {
+                expected.push(Property::MessageExpiryInterval(expiry.unwrap_or(60)));
+                expected.push(list[1]);
+            }
+            if let Alias::Set(alias) | Alias::Use(alias) = alias {
+                expected.push(Property::TopicAlias(alias));
+            }
+            let packet = Packet::Publish(Publish {
+                dup: true,
+                qos: QoS::AtLeastOnce,
+                retain: true,
+                topic: if matches!(alias, Alias::Use(_)) { "" } else { "topic" },
+                packet_id: PacketId::new(0x0102),
+                properties: (&expected[..]).into(),
+                payload: &payload,
+            });
+            let mut encoded = Vec::new();
+            packet.encode(version, &mut encoded).unwrap();
+            assert!(Packet::decode(&encoded, version, Sender::Client).is_ok());
+            for shared in [None, Some(payload.clone())] {
+                let mut out = Outgoing::new();
+                wire.write(version, alias, shared, &mut out);
+                assert_eq!(wire.encoded_len(version, alias), encoded.len());
+                assert!(bytes(out) == encoded, "{alias:?} {expiry:?}");
+            }
+        }
+    }
+}
