@@ -39,6 +39,8 @@ pub(crate) struct Link {
     control: VecDeque<Vec<u8>>,
     /// Whether the caller was told that there are bytes to be pulled.
     announced: bool,
+    /// Whether CONNECT was pulled: nothing goes out before it.
+    opened: bool,
     /// Whether nothing is sent or received any more but what waits in `control`.
     closing: bool,
 }
@@ -57,6 +59,7 @@ impl Link {
             suspended: false,
             control: VecDeque::new(),
             announced: false,
+            opened: false,
             closing: false,
         }
     }
@@ -82,6 +85,7 @@ impl Link {
     /// Appends the oldest control packet.
     pub(crate) fn pull_control(&mut self, out: &mut Outgoing) {
         if let Some(frame) = self.control.pop_front() {
+            self.opened = true;
             out.room(frame.len()).copy_from_slice(&frame);
         }
     }
@@ -92,8 +96,11 @@ impl Link {
         self.closing = true;
         self.paused = false;
         self.deadline = Some(deadline);
-        if let Some(packet) = last {
-            // What cannot be encoded is not sent: the connection is closed all the same.
+        // What cannot be sent is not: the connection is closed all the same. v5 [MQTT-3.1.0-1]
+        // [MQTT-3.2.2-15]
+        if let Some(packet) = last.filter(|_| self.opened)
+            && packet.encoded_len(self.version).is_ok_and(|len| self.accepts(len))
+        {
             let _ = self.control(packet);
         }
     }

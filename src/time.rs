@@ -97,6 +97,11 @@ impl Calendar {
         UnixTime(self.unix_now.0.saturating_add(u64::try_from(micros).unwrap_or(u64::MAX)))
     }
 
+    /// Whether a Unix time is past.
+    pub(crate) fn is_past(self, at: UnixTime) -> bool {
+        at <= self.unix_now
+    }
+
     /// The moment of a Unix time; one that is past has come by now.
     pub(crate) fn to_instant(self, at: UnixTime) -> Instant {
         self.now + Duration::from_secs(at.0.saturating_sub(self.unix_now.0))

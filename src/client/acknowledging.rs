@@ -148,16 +148,13 @@ impl Client {
             Arrival::TooMany => return Err(Violation::ReceiveMaximumExceeded),
             Arrival::Offered => {
                 self.counters.duplicates = self.counters.duplicates.saturating_add(1);
+                // The application may have acknowledged it between two connections.
+                self.send_acknowledgements();
             }
             Arrival::Acknowledged => {
                 self.counters.duplicates = self.counters.duplicates.saturating_add(1);
                 let after = self.log.last();
                 self.acks.push_back(Ack::new(PacketType::PubRec, packet_id, after));
-            }
-            Arrival::AcknowledgedBefore => {
-                self.counters.duplicates = self.counters.duplicates.saturating_add(1);
-                let ack = Ack::new(PacketType::PubAck, packet_id, self.log.last());
-                self.acks.push_back(Ack { makes_room: true, ..ack });
             }
             Arrival::New => self.on_new_message(message, packet_id, arrived.dup),
         }
@@ -339,7 +336,7 @@ impl Client {
         frame: &[u8],
     ) {
         let Some(entry) = self.outbound.remove(key) else { return };
-        let after = self.forget(&entry);
+        let after = self.forget(entry);
         let packet = machine::owned_with(properties, frame, self.options.version);
         let result = match reason_code.is_error() {
             true => Err(Failure::Refused { reason_code, packet }),

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use crate::client::error::{CallError, DisconnectCause, Failure, Violation};
 use crate::client::event::{Connected, Event, ServerOptions};
 use crate::client::machine::{self, Ack, AuthenticationTurn, Client, Connection, Phase};
+use crate::client::operations::Operation;
 use crate::client::options::{CleanStart, Options, SessionLost, TopicAliases};
 use crate::client::records::{self, Key, SessionRecord};
 use crate::decoder::{Decoder, MAXIMUM_PACKET_SIZE};
@@ -107,7 +108,7 @@ impl Client {
         let clean_start = connection.clean_start;
         connection.server = ServerOptions::new(conn_ack, &self.options, clean_start);
         self.set_up_link();
-        self.check_method(&conn_ack.properties, true)?;
+        self.check_method(&conn_ack.properties)?;
         let version = self.options.version;
         if conn_ack.session_present && clean_start {
             return Err(Violation::SessionPresentAfterCleanStart);
@@ -164,12 +165,8 @@ impl Client {
         // What comes after it waits behind it: the server has a session that this one must not
         // forget.
         self.emit_after(after, Event::Connected(Box::new(connected)));
-        if lost && self.options.resubscribe {
-            let (last, version) = (&mut self.last_number, self.options.version);
-            self.operations.resubscribe(version, || {
-                *last = last.saturating_add(1);
-                *last
-            });
+        if !resumed {
+            self.subscribe_again();
         }
         let dup = self.options.version == Version::V3_1;
         for packet_id in self.outbound.resume() {
@@ -177,6 +174,21 @@ impl Client {
         }
         self.send_acknowledgements();
         self.open_window();
+    }
+
+    /// Subscribes to what the server does not know, before anything else is sent.
+    fn subscribe_again(&mut self) {
+        if self.options.resubscribe {
+            self.operations.resubscribe(self.options.version);
+        }
+        if !self.requests.is_empty()
+            && !self.requests.subscribed
+            && let Some(topic) = &self.options.response_topic
+            && let Ok(operation) = Operation::for_responses(0, topic, self.options.version)
+        {
+            self.operations.push_response(operation);
+            self.requests.subscribed = true;
+        }
     }
 
     /// The session is gone, on one side at least.
@@ -338,7 +350,10 @@ impl Client {
         if auth.reason_code == ReasonCode::SUCCESS && !is_up {
             return Err(unexpected);
         }
-        self.check_method(&auth.properties, false)?;
+        // Without properties it says that all is well, and nothing else.
+        if auth.reason_code != ReasonCode::SUCCESS || !auth.properties.is_empty() {
+            self.check_method(&auth.properties)?;
+        }
         let Some(packet) = machine::owned(frame, self.options.version) else { return Ok(()) };
         let Some(connection) = self.connection.as_mut() else { return Ok(()) };
         connection.authentication_deadline = None;
@@ -356,17 +371,12 @@ impl Client {
     }
 
     /// v5 [MQTT-4.12.0-5] [U5-3.15-1]
-    fn check_method(
-        &self,
-        properties: &Properties<'_>,
-        is_conn_ack: bool,
-    ) -> Result<(), Violation> {
+    fn check_method(&self, properties: &Properties<'_>) -> Result<(), Violation> {
         let own = self.options.authentication.as_ref().map(|own| own.method.as_str());
-        // Without properties an AUTH says that all is well, and nothing else.
-        if properties.authentication_method() == own || !is_conn_ack && properties.is_empty() {
-            return Ok(());
+        if properties.authentication_method() != own {
+            return Err(Violation::AuthenticationMethod);
         }
-        Err(Violation::AuthenticationMethod)
+        Ok(())
     }
 
     /// Changes the options, for the next connection: credentials, the Will and so on.

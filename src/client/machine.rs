@@ -9,10 +9,11 @@ use bytes::Bytes;
 
 use crate::client::error::{DisconnectCause, Failure, Violation};
 use crate::client::event::{Counters, DeliveryId, Event, Handle, Published, ServerOptions};
+use crate::client::events::Events;
 use crate::client::operations::{Operation, Operations, Purpose};
 use crate::client::options::{Acknowledgement, Options};
 use crate::client::records;
-use crate::client::requests::Requests;
+use crate::client::requests::{Requests, Role};
 use crate::link::{ConnectionId, Link};
 use crate::owned_packet::OwnedPacket;
 use crate::packet::{Disconnect, Packet};
@@ -47,10 +48,8 @@ pub struct Client {
     pub(super) acks: VecDeque<Ack>,
     pub(super) operations: Operations,
     pub(super) requests: Requests,
-    /// What the application is told, and what has to be safe before.
-    pub(super) events: VecDeque<(Sequence, Event)>,
-    /// How many of the events share no buffer any more.
-    pub(super) compacted: usize,
+    /// What the application is told.
+    pub(super) events: Events,
     /// The message that is acknowledged when the next output is asked for.
     pub(super) handed_over: Option<DeliveryId>,
     /// The last number given to an operation or a message.
@@ -177,13 +176,13 @@ impl Client {
     /// Tells the application, at once.
     #[inline]
     pub(super) fn emit(&mut self, event: Event) {
-        self.events.push_back((Sequence::default(), event));
+        self.events.push(Sequence::default(), event);
     }
 
     /// Tells the application, as soon as `after` is safe.
     #[inline]
     pub(super) fn emit_after(&mut self, after: Sequence, event: Event) {
-        self.events.push_back((after, event));
+        self.events.push(after, event);
     }
 
     /// Completes the publication of a message.
@@ -194,16 +193,31 @@ impl Client {
         handle: u64,
         result: Result<Published, Failure>,
     ) {
-        if !self.requests.is_empty() && self.requests.contains(handle) {
-            // A request is complete with its response.
-            if let Err(failure) = result {
-                self.requests.remove(handle);
+        match (self.requests.on_published(handle, result.is_err()), result) {
+            (Role::None, result) => self.tell_published(after, Handle(handle), result),
+            (Role::Failed, Err(failure)) => {
                 let (handle, result) = (Handle(handle), Err(failure));
                 self.emit_after(after, Event::Response { handle, result });
             }
-            return;
+            // A request is complete with its response.
+            _ => {}
         }
-        self.emit_after(after, Event::Published { handle: Handle(handle), result });
+    }
+
+    #[inline]
+    fn tell_published(
+        &mut self,
+        after: Sequence,
+        handle: Handle,
+        result: Result<Published, Failure>,
+    ) {
+        match result {
+            Ok(Published::Sent) => self.events.push_published(after, handle, None),
+            Ok(Published::Acknowledged { reason_code, packet: None }) => {
+                self.events.push_published(after, handle, Some(reason_code));
+            }
+            result => self.emit_after(after, Event::Published { handle, result }),
+        }
     }
 
     /// Completes a SUBSCRIBE or UNSUBSCRIBE that came to nothing.
@@ -248,6 +262,7 @@ impl Client {
         connection.link.close(last, deadline);
         connection.phase = Phase::Closing(cause);
         connection.draining = None;
+        connection.authentication = AuthenticationTurn::Nobody;
         self.disconnected(was_up);
         if self.connection.as_ref().is_some_and(|connection| !connection.link.has_control()) {
             self.finish();

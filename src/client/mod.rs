@@ -54,6 +54,7 @@
 mod acknowledging;
 mod error;
 mod event;
+mod events;
 mod handshake;
 mod machine;
 mod operations;
@@ -83,6 +84,7 @@ use alloc::collections::VecDeque;
 
 use bytes::Bytes;
 
+use self::events::{Events, Waiting};
 use self::machine::Session;
 use self::operations::Operations;
 use self::requests::Requests;
@@ -127,8 +129,7 @@ impl Client {
             acks: VecDeque::new(),
             operations: Operations::default(),
             requests: Requests::default(),
-            events: VecDeque::new(),
-            compacted: 0,
+            events: Events::default(),
             handed_over: None,
             last_number: 0,
             resume: None,
@@ -143,6 +144,12 @@ impl Client {
     /// From then on it hands out [`Output::Store`] for all that a crash must not lose, and what
     /// depends on it waits until it is [`committed`](Self::committed). `unix_now` is the time of
     /// `now`, for what expires between processes.
+    ///
+    /// Commit what it hands out at once before you call anything that returns a
+    /// [`Handle`]: that record keeps the next process from giving the same numbers. Use
+    /// [`CleanStart::First`] or [`Options::adopt_session`] in 5.0: with [`CleanStart::Never`] a
+    /// crash between the server's first CONNACK and its record leaves a session behind that the
+    /// standard does not let the client take for its own.
     ///
     /// # Errors
     ///
@@ -205,7 +212,9 @@ impl Client {
         if !connection.is_up() {
             return;
         }
-        if is_due(connection.authentication_deadline) || is_due(self.operations.deadline()) {
+        let is_late =
+            is_due(connection.authentication_deadline) || is_due(self.operations.deadline());
+        if is_late && !connection.link.suspended {
             let code = ReasonCode::UNSPECIFIED_ERROR;
             return self.close(DisconnectCause::ResponseTimeout, Some(code));
         }
@@ -228,17 +237,28 @@ impl Client {
             let verdict = Verdict { reason_code: ReasonCode::SUCCESS, properties: Bytes::new() };
             self.decide(delivery_id, verdict);
         }
+        self.end_when_drained();
         if let Some(store) = self.log.poll() {
             return Output::Store(store);
         }
         if let Some(connection) = self.closed.take() {
             return Output::Close(connection);
         }
-        if let Some((after, _)) = self.events.front()
-            && self.log.is_committed(*after)
-            && let Some((_, event)) = self.events.pop_front()
-        {
-            return Output::Event(self.hand_over(event));
+        match self.events.pop(&self.log) {
+            None => {}
+            Some(Waiting::Sent(handle)) => {
+                return Output::Event(Event::Published { handle, result: Ok(Published::Sent) });
+            }
+            Some(Waiting::Acknowledged(handle, reason_code)) => {
+                let result = Ok(Published::Acknowledged { reason_code, packet: None });
+                return Output::Event(Event::Published { handle, result });
+            }
+            Some(Waiting::Other) => {
+                if let Some(event) = self.events.pop_other() {
+                    self.hand_over(&event);
+                    return Output::Event(event);
+                }
+            }
         }
         if self.has_news()
             && let Some(connection) = self.connection.as_mut()
@@ -254,14 +274,12 @@ impl Client {
 
     /// Gives an event to the application.
     #[inline]
-    fn hand_over(&mut self, event: Event) -> Event {
-        self.compacted = self.compacted.saturating_sub(1);
-        if let Event::Message(delivery) | Event::Response { result: Ok(delivery), .. } = &event
+    fn hand_over(&mut self, event: &Event) {
+        if let Event::Message(delivery) | Event::Response { result: Ok(delivery), .. } = event
             && self.is_automatic()
         {
             self.handed_over = delivery.delivery_id;
         }
-        event
     }
 
     /// When something is due.
@@ -271,13 +289,14 @@ impl Client {
             return [requests, self.session.expires].into_iter().flatten().min();
         };
         let up = connection.is_up();
+        let answers = up && !connection.link.suspended;
         let draining = connection.draining.as_ref().map(|(_, deadline)| *deadline);
         let deadlines = [
             requests,
             draining,
             connection.link.deadline,
-            connection.authentication_deadline.filter(|_| up),
-            self.operations.deadline().filter(|_| up),
+            connection.authentication_deadline.filter(|_| answers),
+            self.operations.deadline().filter(|_| answers),
             connection.keep_alive.deadline(connection.link.suspended).filter(|_| up),
         ];
         deadlines.into_iter().flatten().min()

@@ -27,6 +27,8 @@ const ATTEMPTS: u8 = 2;
 /// A SUBSCRIBE or UNSUBSCRIBE without an answer.
 #[derive(Debug)]
 pub(crate) struct Operation {
+    /// The call; also the place among the calls, before what is published under the same number.
+    /// 0 for what the client does by itself.
     pub(crate) handle: u64,
     /// The packet, under Packet Identifier 1 in place of its own.
     frame: Bytes,
@@ -65,6 +67,17 @@ impl Operation {
             attempts: 0,
             deadline: Instant::MAX,
         })
+    }
+
+    /// The SUBSCRIBE to the topic that responses come to, in this place among the calls.
+    pub(crate) fn for_responses(
+        place: u64,
+        topic: &str,
+        version: Version,
+    ) -> Result<Self, EncodeError> {
+        let subscription = [Subscription::new(topic, QoS::AtLeastOnce)];
+        let packet = Subscribe::new(PacketId::MIN, &subscription).into();
+        Self::new(place, Purpose::Response, &packet, version)
     }
 
     /// The packet, under another identifier.
@@ -115,6 +128,12 @@ impl Operations {
         self.queue.push_back(operation);
     }
 
+    /// Puts the SUBSCRIBE for responses before all others, in place of one that waits.
+    pub(crate) fn push_response(&mut self, operation: Operation) {
+        self.queue.retain(|operation| operation.purpose != Purpose::Response);
+        self.queue.push_front(operation);
+    }
+
     /// The operation to be sent next.
     #[inline]
     pub(crate) fn front(&self) -> Option<&Operation> {
@@ -156,6 +175,11 @@ impl Operations {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         // Those sent first have the lowest numbers.
         self.sent.values().next().map(|operation| operation.deadline)
+    }
+
+    /// The answers could not be read until now: they have until then.
+    pub(crate) fn postpone(&mut self, deadline: Instant) {
+        self.sent.values_mut().for_each(|operation| operation.deadline = deadline);
     }
 
     /// The connection is gone: what was sent is sent again on the next one, unless that was tried
@@ -201,8 +225,10 @@ impl Operations {
 
     /// The SUBSCRIBE packets by which a server that lost everything has it again: one for each
     /// Subscription Identifier, of so many subscriptions at most.
-    pub(crate) fn resubscribe(&mut self, version: Version, mut handle: impl FnMut() -> u64) {
+    pub(crate) fn resubscribe(&mut self, version: Version) {
         const AT_ONCE: usize = 16;
+        // What an earlier connection broke off is among the others.
+        self.queue.retain(|operation| operation.purpose != Purpose::Resubscribe);
         let mut by_identifier: BTreeMap<Option<u32>, Vec<Subscription<'_>>> = BTreeMap::new();
         for (filter, (qos, no_local, retain_as_published, retain_handling, identifier)) in
             &self.subscriptions
@@ -221,7 +247,7 @@ impl Operations {
             for some in subscriptions.chunks(AT_ONCE) {
                 let properties = Properties::List(identifier.as_slice());
                 let packet = Subscribe { properties, ..Subscribe::new(PacketId::MIN, some) }.into();
-                let operation = Operation::new(handle(), Purpose::Resubscribe, &packet, version);
+                let operation = Operation::new(0, Purpose::Resubscribe, &packet, version);
                 operations.extend(operation.ok());
             }
         }

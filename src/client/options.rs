@@ -13,7 +13,6 @@ use crate::message::Message;
 use crate::packet::{Connect, Packet, Will};
 use crate::properties::Properties;
 use crate::property::Property;
-use crate::qos::QoS;
 use crate::text;
 use crate::version::Version;
 
@@ -170,7 +169,8 @@ pub struct Options {
     /// What becomes of a message beyond that. The default is that the call is refused.
     pub overflow: Overflow,
     /// How many messages at QoS 1 and 2 are in flight at most, where the server does not say, as
-    /// in 3.x, or says more. The default is 65,535.
+    /// in 3.x, or says more. The default is 65,535 in 5.0, and 20 in 3.x, where servers in use
+    /// close the connection over more.
     pub maximum_in_flight: u16,
     /// What becomes of messages in flight when the server lost the session. The default is that
     /// they fail.
@@ -218,7 +218,7 @@ impl Options {
             maximum_held: 65_535,
             maximum_held_bytes: 64 << 20,
             overflow: Overflow::default(),
-            maximum_in_flight: 65_535,
+            maximum_in_flight: if version.is_v5() { u16::MAX } else { 20 },
             session_lost: SessionLost::default(),
             resubscribe: false,
             response_topic: None,
@@ -315,9 +315,6 @@ impl Options {
             _ => u32::MAX,
         }
     }
-
-    /// The Maximum QoS that requests for responses are subscribed with.
-    pub(crate) const RESPONSE_QOS: QoS = QoS::AtLeastOnce;
 }
 
 impl fmt::Debug for Options {

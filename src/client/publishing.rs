@@ -7,18 +7,19 @@ use alloc::vec::Vec;
 use crate::client::error::{CallError, Failure};
 use crate::client::event::{Handle, ServerOptions};
 use crate::client::machine::{Client, Connection};
-use crate::client::operations::{Operation, Purpose};
-use crate::client::options::{Options, Overflow};
+use crate::client::operations::Operation;
+use crate::client::options::Overflow;
 use crate::client::records::{self, FlightRecord, Key};
 use crate::error::{EncodeError, Feature};
 use crate::message::Message;
-use crate::packet::{Packet, Publish, Subscribe, Subscription};
+use crate::packet::Publish;
+use crate::packet::body::{self, Plan, Planned};
 use crate::packet_id::PacketId;
 use crate::properties::Properties;
 use crate::property::Property;
 use crate::property_id::PropertyId;
 use crate::qos::QoS;
-use crate::session::outbound::{self, Entry};
+use crate::session::outbound::{self, Entry, Removed};
 use crate::session::store::Sequence;
 use crate::time::Instant;
 
@@ -39,20 +40,25 @@ impl Client {
             QoS::AtLeastOnce | QoS::ExactlyOnce => Some(PacketId::MIN),
         };
         let publish = Publish { dup: false, packet_id, ..*publish };
-        let properties_len = self.check_publish(&publish)?;
+        let planned = self.check_publish(&publish)?;
+        let (properties_len, expiry) = match publish.properties.is_empty() {
+            true => (0, None),
+            false => (publish.properties_len(), publish.properties.message_expiry_interval()),
+        };
         let size = publish
             .topic
             .len()
             .saturating_add(properties_len)
             .saturating_add(publish.payload.len());
         self.make_room(size)?;
-        let expires = self.expiry(publish.properties.message_expiry_interval());
+        let expires = self.expiry(expiry);
         let handle = self.next_number();
         if publish.qos == QoS::AtMostOnce {
-            self.at_most_once.push(handle, &publish, properties_len, expires);
+            let version = self.options.version;
+            self.at_most_once.push(handle, &publish, &planned, properties_len, version, expires);
         } else {
             let message = Message::copy_of(&publish, properties_len);
-            self.push(Entry::new(handle, message, expires));
+            self.push(Entry::with_size(handle, message, size, expires));
         }
         Ok(Handle(handle))
     }
@@ -104,12 +110,12 @@ impl Client {
         if self.requests.len() >= self.options.maximum_held {
             return Err(CallError::QueueFull);
         }
+        let number = self.last_number.saturating_add(1);
         let operation = match self.requests.subscribed {
             true => None,
-            // Under the number before that of the message, so that it is sent before.
-            false => Some(self.response_subscription(&topic)?),
+            false => Some(Operation::for_responses(number, &topic, self.options.version)?),
         };
-        let correlation_data = self.last_number.saturating_add(1).to_be_bytes();
+        let correlation_data = number.to_be_bytes();
         let mut properties: Vec<Property<'_>> = publish.properties.iter().collect();
         properties.push(Property::ResponseTopic(&topic));
         properties.push(Property::CorrelationData(&correlation_data));
@@ -123,20 +129,14 @@ impl Client {
         Ok(handle)
     }
 
-    /// The SUBSCRIBE to the Response Topic.
-    fn response_subscription(&mut self, topic: &str) -> Result<Operation, CallError> {
-        let subscription = [Subscription::new(topic, Options::RESPONSE_QOS)];
-        let packet = Subscribe::new(PacketId::MIN, &subscription).into();
-        let handle = self.next_number();
-        Ok(Operation::new(handle, Purpose::Response, &packet, self.options.version)?)
-    }
-
-    /// Checks what is known when the call is made, and says how many bytes the properties take.
+    /// Checks what is known when the call is made.
     #[inline]
-    fn check_publish(&self, publish: &Publish<'_>) -> Result<usize, CallError> {
+    fn check_publish<'p, 'a>(
+        &self,
+        publish: &'p Publish<'a>,
+    ) -> Result<Planned<&'p Publish<'a>, Plan>, CallError> {
         let version = self.options.version;
-        let packet = Packet::Publish(*publish);
-        let len = packet.encoded_len(version)?;
+        let planned = body::plan(publish, version)?;
         if !publish.properties.is_empty() {
             for id in [PropertyId::TopicAlias, PropertyId::SubscriptionIdentifier] {
                 // v5 [MQTT-3.3.4-6]
@@ -153,9 +153,9 @@ impl Client {
             if connection.draining.is_some() {
                 return Err(CallError::Disconnecting);
             }
-            check(publish.qos, publish.retain, len, connection)?;
+            check(publish.qos, publish.retain, planned.encoded_len(), connection)?;
         }
-        Ok(publish.properties_len())
+        Ok(planned)
     }
 
     /// When a message that is held expires.
@@ -230,10 +230,10 @@ impl Client {
         let Some(entry) = self.outbound.remove(key) else { return };
         let mut after = Sequence::default();
         if self.log.is_durable() {
-            if entry.message.is_some() {
+            if entry.had_message {
                 after = self.log.delete(Key::Message(entry.handle).encode());
             }
-            if entry.packet_id.is_some() {
+            if entry.was_in_flight {
                 after = self.log.delete(Key::Flight(entry.handle).encode());
             }
         }
@@ -244,12 +244,12 @@ impl Client {
     ///
     /// The message goes last: if a crash leaves it behind, it is sent again, and then completed.
     #[inline]
-    pub(super) fn forget(&mut self, entry: &Entry) -> Sequence {
+    pub(super) fn forget(&mut self, entry: Removed) -> Sequence {
         if !self.log.is_durable() {
             return Sequence::default();
         }
         let mut after = self.log.delete(Key::Flight(entry.handle).encode());
-        if entry.message.is_some() {
+        if entry.had_message {
             after = self.log.delete(Key::Message(entry.handle).encode());
         }
         after

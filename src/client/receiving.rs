@@ -4,8 +4,8 @@ use bytes::{Buf, BytesMut};
 
 use crate::client::acknowledging::Arrived;
 use crate::client::error::{DisconnectCause, Violation};
-use crate::client::event::{Event, Received};
-use crate::client::machine::{self, Client, Phase};
+use crate::client::event::Received;
+use crate::client::machine::{self, Client, Connection, Phase};
 use crate::link::ConnectionId;
 use crate::message::{Located, Message};
 use crate::packet::{Packet, Publish};
@@ -53,7 +53,7 @@ impl Client {
     ) -> Received {
         self.advance(now);
         let now = self.now;
-        self.compact_events();
+        self.events.compact();
         loop {
             let events = self.events.len();
             let paused = self.is_to_pause();
@@ -76,17 +76,20 @@ impl Client {
             if events >= EVENTS {
                 return Received::More;
             }
-            let (packet, len) = match found.link.decoder.decode(bytes) {
-                Ok(Some(decoded)) => decoded,
+            // A packet is large: it stays where it is.
+            let decoded = found.link.decoder.decode(bytes);
+            let (packet, len) = match &decoded {
+                Ok(Some((packet, len))) => (packet, *len),
                 Ok(None) => return Received::Drained,
                 Err(error) => {
-                    self.violation(error.into());
+                    let violation = (*error).into();
+                    self.violation(violation);
                     continue;
                 }
             };
             found.keep_alive.received(now);
             let frame = bytes.get(..len).unwrap_or_default();
-            match self.on_packet(&packet, frame) {
+            match self.on_packet(packet, frame) {
                 Ok(Taken::All) => bytes.advance(len),
                 Ok(Taken::Message(located, arrived)) => {
                     let message = located.message(bytes.split_to(len).freeze());
@@ -111,8 +114,12 @@ impl Client {
     /// What has to happen before more is taken.
     #[inline]
     fn is_to_pause(&self) -> Option<Pause> {
+        if !self.connection.as_ref().is_some_and(Connection::is_up) {
+            // CONNACK tells what becomes of what waits.
+            return None;
+        }
         let maximum = usize::from(self.options.receive_maximum).max(1);
-        if !self.options.version.is_v5() && self.inbound.pending() >= maximum {
+        if !self.options.version.is_v5() && self.inbound.undecided() >= maximum {
             return Some(Pause::ForApplication);
         }
         (self.acks.len() >= ACKS).then_some(Pause::ForServer)
@@ -126,19 +133,12 @@ impl Client {
             connection.link.paused = false;
             connection.link.suspended = false;
             connection.keep_alive.resumed(now);
+            let deadline = now + self.options.response_timeout;
+            let awaited = &mut connection.authentication_deadline;
+            *awaited = awaited.and(Some(deadline));
+            self.operations.postpone(deadline);
             self.resume = Some(connection.link.id);
         }
-    }
-
-    /// Gives the messages that the application has not taken storage of their own.
-    #[inline]
-    fn compact_events(&mut self) {
-        for (_, event) in self.events.iter_mut().skip(self.compacted) {
-            if let Event::Message(delivery) | Event::Response { result: Ok(delivery), .. } = event {
-                delivery.message = delivery.message.compact();
-            }
-        }
-        self.compacted = self.events.len();
     }
 
     #[inline]

@@ -7,36 +7,77 @@ use crate::time::Instant;
 /// The requests without a response, found by their Correlation Data.
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
-    deadlines: BTreeMap<u64, Instant>,
+    waiting: BTreeMap<u64, Request>,
     by_deadline: BTreeSet<(Instant, u64)>,
+    /// Those that are complete, but for their message, of which nothing is told any more.
+    complete: BTreeSet<u64>,
     /// Whether the Response Topic is subscribed to, or about to be.
     pub(crate) subscribed: bool,
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Request {
+    deadline: Instant,
+    /// Whether the message was published.
+    published: bool,
+}
+
+/// What the end of a publication is to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The message was not published for a request.
+    None,
+    /// The request goes on waiting, or was complete before.
+    Silent,
+    /// The request came to nothing.
+    Failed,
+}
+
 impl Requests {
     pub(crate) fn len(&self) -> usize {
-        self.deadlines.len()
+        self.waiting.len()
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.deadlines.is_empty()
+        self.waiting.is_empty()
     }
 
     pub(crate) fn insert(&mut self, handle: u64, deadline: Instant) {
-        self.deadlines.insert(handle, deadline);
+        self.waiting.insert(handle, Request { deadline, published: false });
         self.by_deadline.insert((deadline, handle));
     }
 
-    #[inline]
-    pub(crate) fn contains(&self, handle: u64) -> bool {
-        self.deadlines.contains_key(&handle)
+    /// Whether a request waits for its response.
+    fn contains(&self, handle: u64) -> bool {
+        self.waiting.contains_key(&handle)
     }
 
-    /// Whether the request was there.
+    /// Completes a request; `false` if it was complete before.
     pub(crate) fn remove(&mut self, handle: u64) -> bool {
-        let Some(deadline) = self.deadlines.remove(&handle) else { return false };
-        self.by_deadline.remove(&(deadline, handle))
+        let Some(request) = self.waiting.remove(&handle) else { return false };
+        if !request.published {
+            self.complete.insert(handle);
+        }
+        self.by_deadline.remove(&(request.deadline, handle))
+    }
+
+    /// A message was published, or came to nothing.
+    #[inline]
+    pub(crate) fn on_published(&mut self, handle: u64, failed: bool) -> Role {
+        if self.waiting.is_empty() && self.complete.is_empty() {
+            return Role::None;
+        }
+        if self.complete.remove(&handle) {
+            return Role::Silent;
+        }
+        match self.waiting.get_mut(&handle) {
+            None => Role::None,
+            Some(request) => {
+                request.published = true;
+                if failed && self.remove(handle) { Role::Failed } else { Role::Silent }
+            }
+        }
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {

@@ -144,6 +144,11 @@ impl Client {
     /// What waited.
     fn take_queue(&mut self, records: &mut Records) {
         for (handle, (message, expires)) in core::mem::take(&mut records.messages) {
+            if expires.is_some_and(|expires| self.calendar.is_past(expires)) {
+                let after = self.log.delete(Key::Message(handle).encode());
+                self.published(after, handle, Err(Failure::Expired));
+                continue;
+            }
             let entry = self.restored_entry(handle, message, expires);
             self.outbound.push(entry);
         }

@@ -195,6 +195,14 @@ impl Client {
         let Some(connection) = self.connection.as_mut() else { return };
         let Some(item) = self.at_most_once.front() else { return };
         let expires = item.expires;
+        if connection.link.outgoing_aliases.are_off()
+            && let Some((frame, retain)) = self.at_most_once.front_frame()
+            && publishing::check(QoS::AtMostOnce, retain, frame.len(), connection).is_ok()
+        {
+            out.room(frame.len()).copy_from_slice(frame);
+            let Some(handle) = self.at_most_once.pop() else { return };
+            return self.published(Sequence::default(), handle, Ok(Published::Sent));
+        }
         let Some(parts) = self.at_most_once.front_parts() else {
             self.at_most_once.pop();
             return;
@@ -265,8 +273,8 @@ impl Client {
     /// # Errors
     ///
     /// [`CallError::NotConnected`]; [`CallError::Disconnecting`] if that was called before;
-    /// [`CallError::Invalid`], [`CallError::ReasonCodeNotAllowed`] or
-    /// [`CallError::SessionEndsWithConnection`] for a DISCONNECT that cannot be sent.
+    /// [`CallError::Invalid`], [`CallError::ReasonCodeNotAllowed`], [`CallError::PacketTooLarge`]
+    /// or [`CallError::SessionEndsWithConnection`] for a DISCONNECT that cannot be sent.
     pub fn disconnect(
         &mut self,
         now: Instant,
@@ -311,7 +319,7 @@ impl Client {
         disconnect: &Disconnect<'_>,
     ) -> Result<OwnedPacket, CallError> {
         self.advance(now);
-        let (version, expiry) = (self.options.version, self.session.expiry_interval);
+        let (version, expiry) = (self.options.version, self.options.session_expiry_interval);
         let connection = self.up().ok_or(CallError::NotConnected)?;
         if connection.draining.is_some() {
             return Err(CallError::Disconnecting);
@@ -322,6 +330,11 @@ impl Client {
             connection.link.disconnect_len(disconnect, properties)
         })?;
         let disconnect = Disconnect { properties: Properties::List(&kept), ..*disconnect };
+        let size = Packet::Disconnect(disconnect).encoded_len(version)?;
+        if !connection.link.accepts(size) {
+            let maximum = connection.link.maximum_packet_size;
+            return Err(CallError::PacketTooLarge { size, maximum });
+        }
         if let Some(1..) = disconnect.properties.session_expiry_interval()
             && expiry == 0
         {

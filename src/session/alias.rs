@@ -69,6 +69,12 @@ impl OutgoingAliases {
         Self { maximum, ..Self::default() }
     }
 
+    /// Whether no PUBLISH has one.
+    #[inline]
+    pub(crate) const fn are_off(&self) -> bool {
+        self.maximum == 0
+    }
+
     /// What a PUBLISH to `topic` would carry. Nothing changes until it is [used](Self::used).
     #[inline]
     pub(crate) fn find(&self, topic: &[u8]) -> Alias {

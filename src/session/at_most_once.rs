@@ -3,21 +3,23 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
-use bytes::{Buf, BytesMut};
+use bytes::Buf;
 
 use crate::message::Message;
 use crate::outgoing::Outgoing;
 use crate::packet::Publish;
-use crate::properties::Properties;
+use crate::packet::body::{Plan, Planned};
 use crate::time::Instant;
+use crate::varint;
+use crate::version::Version;
 
 /// Messages at QoS 0, in the order of the calls. Small ones are kept behind one another in one
-/// buffer, so that sending one allocates nothing.
+/// buffer, as the packets that they become, so that sending one allocates nothing.
 #[derive(Debug, Default)]
 pub(crate) struct AtMostOnce {
     items: VecDeque<Item>,
-    /// Topic, properties and payload of the small ones.
-    small: BytesMut,
+    /// PUBLISH packets of the small ones, without Topic Alias.
+    small: Outgoing,
     bytes: usize,
 }
 
@@ -31,7 +33,16 @@ pub(crate) struct Item {
 
 #[derive(Debug)]
 enum Body {
-    Small { retain: bool, topic: usize, properties: usize, payload: usize, present: u64 },
+    /// Bytes of the packet, of what is before its topic, and of its parts.
+    Small {
+        frame: u32,
+        start: u8,
+        topic: u16,
+        retain: bool,
+        properties: u32,
+        payload: u32,
+        present: u64,
+    },
     Large(Box<Message>),
 }
 
@@ -48,11 +59,13 @@ pub(crate) struct Parts<'a> {
 }
 
 impl Item {
+    #[inline]
     fn size(&self) -> usize {
         match &self.body {
-            Body::Small { topic, properties, payload, .. } => {
-                topic.saturating_add(*properties).saturating_add(*payload)
-            }
+            // Lossless: targets have addresses of 32 bits at least.
+            Body::Small { topic, properties, payload, .. } => usize::from(*topic)
+                .saturating_add(*properties as usize)
+                .saturating_add(*payload as usize),
             Body::Large(message) => message.size(),
         }
     }
@@ -74,26 +87,33 @@ impl AtMostOnce {
         &mut self,
         handle: u64,
         publish: &Publish<'_>,
+        planned: &Planned<&Publish<'_>, Plan>,
         properties_len: usize,
+        version: Version,
         expires: Option<Instant>,
     ) {
         if Outgoing::shares(publish.payload.len()) {
             return self.push_message(handle, Message::copy_of(publish, properties_len), expires);
         }
-        self.small.extend_from_slice(publish.topic.as_bytes());
-        match &publish.properties {
-            properties if properties.is_empty() => {}
-            Properties::Block(block) => self.small.extend_from_slice(block.bytes()),
-            Properties::List(list) => {
-                list.iter().for_each(|property| property.write(&mut self.small));
-            }
-        }
-        self.small.extend_from_slice(publish.payload);
+        let len = planned.encoded_len();
+        // Room of its length was made.
+        let _ = planned.encode(version, &mut self.small.room(len));
+        let narrow = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        let end = match version.is_v5() {
+            true => properties_len.saturating_add(varint::encoded_len(narrow(properties_len))),
+            false => 0,
+        };
+        let start = len
+            .saturating_sub(publish.payload.len())
+            .saturating_sub(end)
+            .saturating_sub(publish.topic.len());
         let body = Body::Small {
+            frame: narrow(len),
+            start: u8::try_from(start).unwrap_or(u8::MAX),
+            topic: u16::try_from(publish.topic.len()).unwrap_or(u16::MAX),
             retain: publish.retain,
-            topic: publish.topic.len(),
-            properties: properties_len,
-            payload: publish.payload.len(),
+            properties: narrow(properties_len),
+            payload: narrow(publish.payload.len()),
             present: publish.properties.present(),
         };
         self.add(Item { handle, expires, body });
@@ -116,14 +136,28 @@ impl AtMostOnce {
         self.items.front()
     }
 
+    /// The packet of the oldest message as it can be sent, if there is one, and its RETAIN flag.
+    #[inline]
+    pub(crate) fn front_frame(&self) -> Option<(&[u8], bool)> {
+        match self.items.front()? {
+            Item { expires: None, body: Body::Small { frame, retain, .. }, .. } => {
+                Some((self.small.chunk().get(..*frame as usize)?, *retain))
+            }
+            _ => None,
+        }
+    }
+
     /// The parts of the oldest message.
     #[inline]
     pub(crate) fn front_parts(&self) -> Option<Parts<'_>> {
         Some(match &self.items.front()?.body {
-            Body::Small { retain, topic, properties, payload, present } => {
-                let (topic, rest) = self.small.split_at_checked(*topic)?;
-                let (properties, rest) = rest.split_at_checked(*properties)?;
-                let payload = rest.get(..*payload)?;
+            Body::Small { frame, start, topic, retain, properties, payload, present } => {
+                let frame = self.small.chunk().get(..*frame as usize)?;
+                let topic = frame.get(usize::from(*start)..)?.get(..usize::from(*topic))?;
+                let before = frame.len().checked_sub(*payload as usize)?;
+                let (head, payload) = frame.split_at_checked(before)?;
+                let before = head.len().checked_sub(*properties as usize)?;
+                let properties = head.get(before..)?;
                 Parts {
                     retain: *retain,
                     topic,
@@ -150,10 +184,9 @@ impl AtMostOnce {
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<u64> {
         let item = self.items.pop_front()?;
-        let size = item.size();
-        self.bytes = self.bytes.saturating_sub(size);
-        if let Body::Small { .. } = item.body {
-            self.small.advance(size.min(self.small.len()));
+        self.bytes = self.bytes.saturating_sub(item.size());
+        if let Body::Small { frame, .. } = item.body {
+            self.small.advance(frame as usize);
         }
         if self.items.is_empty() {
             self.release_storage();
@@ -164,11 +197,8 @@ impl AtMostOnce {
     /// After a burst, so that it is not paid for in memory for ever.
     #[inline]
     fn release_storage(&mut self) {
-        const KEEP: usize = 64 * 1024;
-        if self.small.capacity() > KEEP {
-            self.small = BytesMut::new();
-        }
-        if self.items.capacity() > KEEP / 64 {
+        const KEEP: usize = 1024;
+        if self.items.capacity() > KEEP {
             self.items = VecDeque::new();
         }
     }

@@ -12,7 +12,6 @@ use crate::reason::ReasonCode;
 /// A message that was offered to the application and not acknowledged to the other end yet.
 #[derive(Debug)]
 struct Pending {
-    delivery_id: u64,
     /// Under which the other end waits; `None` if that session is gone.
     packet_id: Option<PacketId>,
     qos: QoS,
@@ -45,9 +44,6 @@ enum Stage {
     Offered(u64),
     /// PUBREC was sent, or is about to be.
     AwaitPubRel,
-    /// PUBACK was sent for a message of an earlier connection, which the other end has sent again
-    /// by then, or not.
-    AcknowledgedBefore,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -66,8 +62,6 @@ pub(crate) enum Arrival {
     Offered,
     /// One whose PUBREC has to be sent again. v5 [MQTT-4.3.3-10]
     Acknowledged,
-    /// One whose PUBACK has to be sent again, since it crossed the other end's repetition.
-    AcknowledgedBefore,
     /// One more than the other end may send. v5 3.3.4
     TooMany,
 }
@@ -75,8 +69,13 @@ pub(crate) enum Arrival {
 /// The messages of one direction of a session that are not fully acknowledged.
 #[derive(Debug, Default)]
 pub(crate) struct Inbound {
-    /// In the order of receipt.
-    pending: VecDeque<Pending>,
+    /// By their delivery identifiers.
+    pending: BTreeMap<u64, Pending>,
+    /// Those that this connection brought, in the order of receipt. What an earlier one brought is
+    /// acknowledged when the other end has sent it again: v5 [MQTT-4.4.0-1]
+    order: VecDeque<u64>,
+    /// How many wait for the application.
+    undecided: usize,
     exchanges: BTreeMap<PacketId, Exchange>,
     /// How many of this connection have no acknowledgement that was pulled.
     counted: usize,
@@ -89,41 +88,45 @@ impl Inbound {
     }
 
     /// How many the application has not acknowledged.
-    pub(crate) fn pending(&self) -> usize {
-        self.pending.len()
+    pub(crate) const fn undecided(&self) -> usize {
+        self.undecided
     }
 
     /// What a PUBLISH with this identifier is; `counts` if there is a Receive Maximum.
     pub(crate) fn arrive(&mut self, packet_id: PacketId, dup: bool, counts: bool) -> Arrival {
         let full = counts && self.counted >= self.receive_maximum;
-        if let Some(Stage::AcknowledgedBefore) = self.stage(packet_id)
-            && !full
-        {
-            self.exchanges.remove(&packet_id);
-            if dup {
-                self.counted = self.counted.saturating_add(1);
-                return Arrival::AcknowledgedBefore;
+        let Some(exchange) = self.exchanges.get_mut(&packet_id) else {
+            return if full { Arrival::TooMany } else { Arrival::New };
+        };
+        if !exchange.counts {
+            // Begun on an earlier connection: sent again it counts again.
+            if full {
+                return Arrival::TooMany;
             }
-        }
-        match self.exchanges.get_mut(&packet_id) {
-            Some(exchange) if exchange.counts => {}
-            // The other end sends it again on another connection, where it counts again.
-            Some(_) if full => return Arrival::TooMany,
-            Some(exchange) => {
-                exchange.counts = true;
-                self.counted = self.counted.saturating_add(1);
+            if let Stage::Offered(delivery_id) = exchange.stage {
+                if !dup {
+                    self.exchanges.remove(&packet_id);
+                    self.orphan(delivery_id);
+                    return Arrival::New;
+                }
+                self.order.push_back(delivery_id);
             }
-            None if full => return Arrival::TooMany,
-            None => return Arrival::New,
+            exchange.counts = true;
+            self.counted = self.counted.saturating_add(1);
         }
-        match self.stage(packet_id) {
-            Some(Stage::AwaitPubRel) => Arrival::Acknowledged,
-            _ => Arrival::Offered,
+        match exchange.stage {
+            Stage::AwaitPubRel => Arrival::Acknowledged,
+            Stage::Offered(_) => Arrival::Offered,
         }
     }
 
-    fn stage(&self, packet_id: PacketId) -> Option<Stage> {
-        self.exchanges.get(&packet_id).map(|exchange| exchange.stage)
+    /// The other end no longer waits for a message, whose identifier it uses for another one.
+    fn orphan(&mut self, delivery_id: u64) {
+        let Some(pending) = self.pending.get_mut(&delivery_id) else { return };
+        pending.packet_id = None;
+        if pending.answer.is_some() {
+            self.order.push_back(delivery_id);
+        }
     }
 
     /// Takes in a new message.
@@ -131,41 +134,46 @@ impl Inbound {
         let stage = Stage::Offered(delivery_id);
         self.exchanges.insert(packet_id, Exchange { stage, counts: true });
         self.counted = self.counted.saturating_add(1);
-        let packet_id = Some(packet_id);
-        self.pending.push_back(Pending { delivery_id, packet_id, qos, answer: None });
+        self.order.push_back(delivery_id);
+        self.await_application(delivery_id, Some(packet_id), qos);
+    }
+
+    fn await_application(&mut self, delivery_id: u64, packet_id: Option<PacketId>, qos: QoS) {
+        self.undecided = self.undecided.saturating_add(1);
+        self.pending.insert(delivery_id, Pending { packet_id, qos, answer: None });
     }
 
     /// The QoS of a message that waits for the application.
     pub(crate) fn waiting(&self, delivery_id: u64) -> Option<QoS> {
-        let pending = self.pending.get(self.position(delivery_id)?)?;
+        let pending = self.pending.get(&delivery_id)?;
         pending.answer.is_none().then_some(pending.qos)
-    }
-
-    fn position(&self, delivery_id: u64) -> Option<usize> {
-        self.pending.binary_search_by_key(&delivery_id, |pending| pending.delivery_id).ok()
     }
 
     /// The application is done with a message, for which it [waits](Self::waiting).
     pub(crate) fn decide(&mut self, delivery_id: u64, verdict: Verdict) {
-        if let Some(index) = self.position(delivery_id)
-            && let Some(pending) = self.pending.get_mut(index)
-        {
-            pending.answer = Some(verdict);
+        let Some(pending) = self.pending.get_mut(&delivery_id) else { return };
+        if pending.answer.replace(verdict).is_none() {
+            self.undecided = self.undecided.saturating_sub(1);
+            if pending.packet_id.is_none() {
+                // There is nobody to tell, and so no order.
+                self.order.push_back(delivery_id);
+            }
         }
     }
 
     /// The oldest message, if the application is done with it: acknowledgements go out in the
     /// order of receipt. v5 [MQTT-4.6.0-2] [MQTT-4.6.0-3]
     pub(crate) fn next_acknowledged(&mut self) -> Option<Acknowledged> {
-        let verdict = self.pending.front_mut()?.answer.take()?;
-        let Pending { delivery_id, packet_id, qos, .. } = self.pending.pop_front()?;
+        let delivery_id = *self.order.front()?;
+        let verdict = self.pending.get_mut(&delivery_id)?.answer.take()?;
+        self.order.pop_front();
+        let Pending { packet_id, qos, .. } = self.pending.remove(&delivery_id)?;
         let mut makes_room = false;
         if let Some(packet_id) = packet_id {
             let keeps = qos == QoS::ExactlyOnce && !verdict.reason_code.is_error();
             match self.exchanges.get_mut(&packet_id) {
                 Some(exchange) if keeps => exchange.stage = Stage::AwaitPubRel,
-                Some(exchange) if !exchange.counts => exchange.stage = Stage::AcknowledgedBefore,
-                _ => makes_room = self.exchanges.remove(&packet_id).is_some(),
+                _ => makes_room = self.exchanges.remove(&packet_id).is_some_and(|e| e.counts),
             }
         }
         Some(Acknowledged { delivery_id, packet_id, qos, verdict, makes_room })
@@ -176,7 +184,7 @@ impl Inbound {
     pub(crate) fn release(&mut self, packet_id: PacketId) -> Option<bool> {
         match self.exchanges.get(&packet_id)?.stage {
             Stage::AwaitPubRel => self.exchanges.remove(&packet_id).map(|exchange| exchange.counts),
-            Stage::Offered(_) | Stage::AcknowledgedBefore => None,
+            Stage::Offered(_) => None,
         }
     }
 
@@ -189,24 +197,28 @@ impl Inbound {
     /// The connection is gone.
     pub(crate) fn disconnected(&mut self) {
         self.counted = 0;
-        self.exchanges.retain(|_, exchange| {
-            exchange.counts = false;
-            exchange.stage != Stage::AcknowledgedBefore
-        });
+        self.exchanges.values_mut().for_each(|exchange| exchange.counts = false);
+        let is_orphan = |id: &u64| self.pending.get(id).is_some_and(|one| one.packet_id.is_none());
+        self.order.retain(is_orphan);
     }
 
     /// The session is gone: what the application still has is acknowledged to nobody. Says which
     /// identifiers waited for PUBREL.
     pub(crate) fn session_lost(&mut self) -> impl Iterator<Item = PacketId> + use<> {
-        self.pending.iter_mut().for_each(|pending| pending.packet_id = None);
+        self.order.clear();
+        for (delivery_id, pending) in &mut self.pending {
+            pending.packet_id = None;
+            if pending.answer.is_some() {
+                self.order.push_back(*delivery_id);
+            }
+        }
         let exchanges = core::mem::take(&mut self.exchanges);
         exchanges
             .into_iter()
             .filter_map(|(id, exchange)| (exchange.stage == Stage::AwaitPubRel).then_some(id))
     }
 
-    /// Takes in a message that was stored, in the order of their delivery identifiers. `false`
-    /// if its identifier is in use.
+    /// Takes in a message that was stored. `false` if its identifier is in use.
     pub(crate) fn restore_offered(
         &mut self,
         delivery_id: u64,
@@ -220,7 +232,7 @@ impl Inbound {
             }
             self.exchanges.insert(packet_id, exchange);
         }
-        self.pending.push_back(Pending { delivery_id, packet_id, qos, answer: None });
+        self.await_application(delivery_id, packet_id, qos);
         true
     }
 
@@ -282,19 +294,30 @@ mod tests {
     }
 
     #[test]
-    fn a_puback_that_crosses_the_repetition_makes_no_second_message_of_it() {
+    fn what_an_earlier_connection_brought_is_acknowledged_when_it_comes_again() {
+        // v5 [MQTT-4.3.2-5] [MQTT-4.6.0-2]
         let mut inbound = Inbound::default();
-        for value in [1, 2] {
+        inbound.set_receive_maximum(5);
+        for value in [1, 2, 3] {
             inbound.offer(value.into(), id(value), QoS::AtLeastOnce);
+            inbound.decide(value.into(), success());
         }
         inbound.disconnected();
-        for delivery in [1, 2] {
-            inbound.decide(delivery, success());
-            assert!(!inbound.next_acknowledged().unwrap().makes_room);
+        assert_eq!(inbound.next_acknowledged(), None);
+        inbound.offer(9, id(9), QoS::AtLeastOnce);
+        assert_eq!(inbound.arrive(id(2), true, true), Arrival::Offered);
+        assert_eq!(inbound.next_acknowledged(), None, "9 came before");
+        inbound.decide(9, success());
+        for packet in [9, 2] {
+            let next = inbound.next_acknowledged().unwrap();
+            assert_eq!((next.packet_id, next.makes_room), (Some(id(packet)), true));
         }
-        inbound.set_receive_maximum(5);
-        assert_eq!(inbound.arrive(id(1), true, true), Arrival::AcknowledgedBefore);
-        assert_eq!(inbound.arrive(id(1), true, true), Arrival::New, "it was acknowledged again");
-        assert_eq!(inbound.arrive(id(2), false, true), Arrival::New, "the identifier was free");
+        assert_eq!(inbound.arrive(id(3), false, true), Arrival::New, "the identifier was free");
+        let orphan = inbound.next_acknowledged().unwrap();
+        assert_eq!((orphan.delivery_id, orphan.packet_id), (3, None));
+        assert_eq!(inbound.next_acknowledged(), None, "1 was not sent again");
+        assert_eq!(inbound.session_lost().count(), 0);
+        assert_eq!(inbound.next_acknowledged().unwrap().delivery_id, 1);
+        assert_eq!(inbound.undecided(), 0);
     }
 }

@@ -14,7 +14,9 @@ pub(crate) struct KeepAlive {
     last_sent: Instant,
     last_received: Instant,
     /// When a PINGRESP must have come.
-    ping: Option<Instant>,
+    awaited: Option<Instant>,
+    /// Whether a PINGREQ waits to be pulled.
+    queued: bool,
 }
 
 /// What is due.
@@ -27,25 +29,28 @@ pub(crate) enum Due {
 
 impl KeepAlive {
     pub(crate) const fn off() -> Self {
-        let (timeout, start) = (Duration::ZERO, Instant::from_micros(0));
-        Self { interval: None, timeout, last_sent: start, last_received: start, ping: None }
+        let start = Instant::from_micros(0);
+        Self {
+            interval: None,
+            timeout: Duration::ZERO,
+            last_sent: start,
+            last_received: start,
+            awaited: None,
+            queued: false,
+        }
     }
 
     /// A PINGREQ goes out an eighth of the interval early, so that it is on its way in time.
     pub(crate) fn new(seconds: u16, timeout: Duration, now: Instant) -> Self {
         let interval = Duration::from_millis(u64::from(seconds).saturating_mul(875));
-        Self {
-            interval: (seconds > 0).then_some(interval),
-            timeout,
-            last_sent: now,
-            last_received: now,
-            ping: None,
-        }
+        let interval = (seconds > 0).then_some(interval);
+        Self { interval, timeout, last_sent: now, last_received: now, ..Self::off() }
     }
 
     #[inline]
     pub(crate) fn sent(&mut self, now: Instant) {
         self.last_sent = now;
+        self.queued = false;
     }
 
     #[inline]
@@ -54,39 +59,49 @@ impl KeepAlive {
     }
 
     pub(crate) fn on_ping_resp(&mut self) {
-        self.ping = None;
+        self.awaited = None;
     }
 
-    /// Input was paused by this end, and goes on: the time until now does not count.
+    /// Input was held up by the application, and goes on: the time until now does not count.
     pub(crate) fn resumed(&mut self, now: Instant) {
         self.last_received = now;
-        if self.ping.is_some() {
-            self.ping = Some(now + self.timeout);
+        if self.awaited.is_some() {
+            self.awaited = Some(now + self.timeout);
         }
     }
 
-    /// The moment at which something is due; while input is paused only a PINGREQ for want of
-    /// anything sent.
-    pub(crate) fn deadline(&self, paused: bool) -> Option<Instant> {
-        let interval = self.interval?;
-        match self.ping {
-            Some(_) if paused => None,
-            Some(ping) => Some(ping),
-            None if paused => Some(self.last_sent + interval),
-            None => Some(self.last_sent.min(self.last_received) + interval),
-        }
+    /// The moment at which something is due; while the application holds up the input, the other
+    /// end cannot be late.
+    pub(crate) fn deadline(&self, suspended: bool) -> Option<Instant> {
+        self.interval?;
+        let dead = self.awaited.filter(|_| !suspended);
+        [self.ping_due(suspended), dead].into_iter().flatten().min()
+    }
+
+    /// When the next PINGREQ is due: when nothing was sent for long enough, or nothing received.
+    fn ping_due(&self, suspended: bool) -> Option<Instant> {
+        let interval = self.interval.filter(|_| !self.queued)?;
+        let since = match self.awaited {
+            None if !suspended => self.last_sent.min(self.last_received),
+            _ => self.last_sent,
+        };
+        Some(since + interval)
     }
 
     /// What is due by now; a PINGREQ that is due has to be sent.
-    pub(crate) fn poll(&mut self, now: Instant, paused: bool) -> Due {
-        match self.deadline(paused) {
-            Some(deadline) if deadline <= now => {}
-            _ => return Due::Nothing,
+    pub(crate) fn poll(&mut self, now: Instant, suspended: bool) -> Due {
+        if self.interval.is_none() {
+            return Due::Nothing;
         }
-        if self.ping.is_some() {
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if !suspended && is_due(self.awaited) {
             return Due::Dead;
         }
-        self.ping = Some(now + self.timeout);
+        if !is_due(self.ping_due(suspended)) {
+            return Due::Nothing;
+        }
+        self.queued = true;
+        self.awaited = self.awaited.or(Some(now + self.timeout));
         Due::Ping
     }
 }
@@ -115,11 +130,25 @@ mod tests {
             }
             assert_eq!(keep_alive.deadline(false), Some(at(8_750)));
             assert_eq!(keep_alive.poll(at(8_750), false), Due::Ping);
-            assert_eq!(keep_alive.deadline(false), Some(at(13_750)));
+            assert_eq!(keep_alive.deadline(false), Some(at(13_750)), "one is enough");
             keep_alive.sent(at(13_000));
             keep_alive.received(at(13_000));
             assert_eq!(keep_alive.poll(at(13_750), false), Due::Dead);
         }
+    }
+
+    #[test]
+    fn goes_on_pinging_while_an_answer_is_awaited() {
+        // v5 [MQTT-3.1.2-20], v3.1.1 [MQTT-3.1.2-23]
+        let mut keep_alive = KeepAlive::new(4, Duration::from_secs(20), at(0));
+        for ping in 1..6 {
+            assert_eq!(keep_alive.deadline(false), Some(at(3_500 * ping)));
+            assert_eq!(keep_alive.poll(at(3_500 * ping), false), Due::Ping);
+            keep_alive.sent(at(3_500 * ping));
+        }
+        assert_eq!(keep_alive.deadline(false), Some(at(21_000)));
+        keep_alive.sent(at(21_000));
+        assert_eq!(keep_alive.poll(at(23_500), false), Due::Dead);
     }
 
     #[test]

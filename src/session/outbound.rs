@@ -45,10 +45,22 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(crate) fn new(handle: u64, message: Message, expires: Option<Instant>) -> Self {
+        let size = message.size();
+        Self::with_size(handle, message, size, expires)
+    }
+
+    /// One of a message whose size is known.
+    #[inline(always)]
+    pub(crate) fn with_size(
+        handle: u64,
+        message: Message,
+        size: usize,
+        expires: Option<Instant>,
+    ) -> Self {
         Self {
             handle,
             order: handle,
-            size: message.size(),
+            size,
             message: Some(message),
             packet_id: None,
             stage: Stage::Queued,
@@ -78,6 +90,17 @@ impl Entry {
     fn is_expired(&self, now: Instant) -> bool {
         self.stage == Stage::Queued && self.expires.is_some_and(|expires| expires < now)
     }
+}
+
+/// An entry that was taken out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Removed {
+    /// The operation.
+    pub(crate) handle: u64,
+    /// Whether it still had its message.
+    pub(crate) had_message: bool,
+    /// Whether it had an identifier.
+    pub(crate) was_in_flight: bool,
 }
 
 /// Finds an entry, for as long as it is there.
@@ -199,25 +222,28 @@ impl Outbound {
         Some(Key { index, handle })
     }
 
-    /// Takes the entry out, and gives back what it has.
-    pub(crate) fn remove(&mut self, key: Key) -> Option<Entry> {
-        self.get(key)?;
-        let entry = self.entries.get_mut(key.index as usize)?.take()?;
-        self.free.push(key.index);
-        self.len = self.len.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(entry.size);
+    /// Takes the entry out, and says what it was.
+    pub(crate) fn remove(&mut self, key: Key) -> Option<Removed> {
+        let slot = self.entries.get_mut(key.index as usize)?;
+        let entry = slot.as_ref().filter(|entry| entry.handle == key.handle)?;
+        let (size, packet_id) = (entry.size, entry.packet_id);
+        self.bytes = self.bytes.saturating_sub(size);
         self.expiring = self.expiring.saturating_sub(entry.expires.is_some().into());
         if entry.in_window {
             self.in_window = self.in_window.saturating_sub(1);
         }
-        match entry.packet_id {
+        let had_message = entry.message.is_some();
+        *slot = None;
+        self.free.push(key.index);
+        self.len = self.len.saturating_sub(1);
+        match packet_id {
             Some(packet_id) => self.ids.release(packet_id),
-            None => self.leave_queue(entry.size),
+            None => self.leave_queue(size),
         }
         if self.len == 0 {
             self.release_storage();
         }
-        Some(entry)
+        Some(Removed { handle: key.handle, had_message, was_in_flight: packet_id.is_some() })
     }
 
     /// A message that was queued gets an identifier, or is gone.

@@ -6,5 +6,24 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "what fails may panic")]
 
+mod calls;
+mod chapter_3_alias;
+mod chapter_3_connack;
 mod chapter_3_connect;
+mod chapter_3_disconnect;
+mod chapter_3_ping;
+mod chapter_3_publish;
+mod chapter_3_subscribe;
+mod chapter_4_10_requests;
+mod chapter_4_12_authentication;
+mod chapter_4_delivery;
+mod chapter_4_flow;
+mod chapter_4_order;
+mod chapter_4_resume;
+mod durable;
+mod hostile_server;
+mod known_faults;
+mod misuse;
+mod queue;
+mod sessions;
 mod world;

@@ -166,12 +166,12 @@ impl World {
     fn receive(&mut self) {
         let (now, Some(connection)) = (self.now, self.connection) else { return };
         let Some(client) = self.client.as_mut() else { return };
-        while client.receive(now, connection, &mut self.incoming) == Received::More {
+        if client.receive(now, connection, &mut self.incoming) == Received::More {
             // The application takes what there is, and then there is room.
             self.take_events();
             let Some(client) = self.client.as_mut() else { return };
             let _ = client;
-            return self.receive();
+            self.receive();
         }
     }
 

@@ -1,0 +1,459 @@
+#!/usr/bin/env python3
+"""The client example against mosquitto: versions, crashes, refusals, endings.
+
+    python3 .ci/interop_client.py target/debug/examples/client [SCENARIO ...]
+
+Prints one line a scenario. At the first failure it prints what everybody said, and exits with 1.
+Needs mosquitto, mosquitto_pub, mosquitto_sub and mosquitto_passwd; every broker has a port of its
+own on 127.0.0.1 and a temporary folder. Nothing waits without a limit, and nothing just sleeps.
+"""
+
+import os
+import pathlib
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+os.environ["PATH"] += ":/usr/sbin"
+VERSIONS = ["mqttv31", "mqttv311", "mqttv5"]
+LIMIT = 20  # seconds for any single thing
+TOTAL = 90  # seconds for all
+READY = "ready"
+
+
+class Failed(Exception):
+    pass
+
+
+def wait_for(condition, what, seconds=LIMIT):
+    """Polls until the condition holds, and returns what it returned."""
+    end = time.monotonic() + seconds
+    while not (result := condition()):
+        if time.monotonic() > end:
+            raise Failed(f"{what}: not within {seconds} s")
+        time.sleep(0.005)
+    return result
+
+
+def expect(condition, what):
+    if not condition:
+        raise Failed(what)
+
+
+def same(actual, expected, what):
+    if actual != expected:
+        lost, more = set(expected) - set(actual), set(actual) - set(expected)
+        doubled = {line for line in actual if actual.count(line) > expected.count(line)}
+        raise Failed(f"{what}: {len(actual)} for {len(expected)} messages; lost {sorted(lost)[:5]}, "
+                     f"unexpected {sorted(more)[:5]}, more than once {sorted(doubled)[:5]}, out of "
+                     f"order {[pair for pair in zip(actual, expected) if pair[0] != pair[1]][:5]}")
+
+
+class Process:
+    """A child with its outputs in files."""
+
+    def __init__(self, world, name, command, stdin=subprocess.DEVNULL, out=None):
+        world.count += 1
+        self.name = f"{world.count:03}-{name}"
+        self.out = out or world.folder / f"{self.name}.out"
+        self.err = world.folder / f"{self.name}.err"
+        with open(self.out, "ab") as stdout, open(self.err, "wb") as stderr:
+            self.child = subprocess.Popen(
+                [str(part) for part in command], stdin=stdin, stdout=stdout, stderr=stderr)
+        world.processes.append(self)
+
+    def lines(self):
+        return read_lines(self.out)
+
+    def said(self):
+        return self.err.read_text(errors="replace")
+
+    def wait_ready(self):
+        wait_for(lambda: READY in self.lines(), f"{self.name} is subscribed")
+
+    def signal(self, number):
+        self.child.send_signal(number)
+
+    def kill(self):
+        self.child.kill()
+        self.child.wait(LIMIT)
+
+    def ended(self, code=0):
+        """Waits for the end, which is to have this exit code."""
+        try:
+            actual = self.child.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"{self.name}: did not end") from None
+        expect(actual == code, f"{self.name}: exit code {actual}, not {code}")
+
+    def feed(self, lines):
+        self.child.stdin.write("".join(f"{line}\n" for line in lines).encode())
+        self.child.stdin.flush()
+
+
+class World:
+    """A broker, a folder, and the processes of one scenario."""
+
+    def __init__(self, client, folder, config=""):
+        self.client, self.folder, self.count, self.processes = client, folder, 0, []
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.config = folder / "mosquitto.conf"
+        user = "root" if os.geteuid() == 0 else ""
+        self.config.write_text(
+            f"listener {self.port} 127.0.0.1\npersistence_location {folder}/\n"
+            f"max_queued_messages 0\n{f'user {user}' if user else ''}\n"
+            f"{config or 'allow_anonymous true'}\n")
+        self.broker = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in self.processes:
+            if process.child.poll() is None:
+                process.kill()
+
+    def start_broker(self):
+        self.broker = Process(self, "mosquitto", ["mosquitto", "-v", "-c", self.config])
+
+        def listens():
+            expect(self.broker.child.poll() is None, "mosquitto ended")
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+        wait_for(listens, "mosquitto listens")
+        return self
+
+    def stop_broker(self):
+        self.broker.signal(signal.SIGTERM)
+        self.broker.ended()
+
+    def run(self, program, *args, **more):
+        address = ["-h", "127.0.0.1", "-p", self.port]
+        return Process(self, program[-1], [*program, *address, *args], **more)
+
+    def sub(self, *args, **more):
+        return self.run([self.client, "sub"], *args, **more)
+
+    def pub(self, *args, **more):
+        return self.run([self.client, "pub"], *args, **more)
+
+    def mosquitto_sub(self, *args, **more):
+        if "mqttv5" in args:
+            # mosquitto 2.0.11 sends more than its client's default, 20, which ends the connection.
+            args = [*args, "-D", "connect", "receive-maximum", 10_000]
+        return self.run(["mosquitto_sub"], *args, **more)
+
+    def mosquitto_pub(self, *args, **more):
+        return self.run(["mosquitto_pub"], *args, **more)
+
+    def mark(self, topic, qos=0):
+        """A retained message that tells a subscriber of `topic`/+ that it is one."""
+        self.mosquitto_pub("-t", f"{topic}/ready", "-m", READY, "-r", "-q", qos).ended()
+
+    def file(self, lines):
+        path = self.folder / "lines"
+        path.write_text("".join(f"{line}\n" for line in lines))
+        return path
+
+
+def read_lines(path):
+    """The whole lines of a file."""
+    if not path.exists():
+        return []
+    return [line.decode() for line in path.read_bytes().split(b"\n")[:-1]]
+
+
+def numbered(count):
+    return [f"zeile {number} größer" for number in range(count)]
+
+
+def messages(lines):
+    return [line for line in lines if line != READY]
+
+
+def versions_and_qos(world):
+    """Every version at every QoS, both ways, the two at the same time."""
+    world.start_broker()
+    lines = numbered(200)
+    path = world.file(lines)
+    for version in VERSIONS:
+        for qos in range(3):
+            topic = f"{version}/{qos}"
+            common = ["-V", version, "-q", qos]
+            world.mark(f"{topic}/ours")
+            world.mark(f"{topic}/theirs")
+            ours = world.sub(*common, "-t", f"{topic}/theirs/+")
+            theirs = world.mosquitto_sub(*common, "-t", f"{topic}/ours/+")
+            ours.wait_ready()
+            theirs.wait_ready()
+            with open(path, "rb") as first, open(path, "rb") as second:
+                pubs = [world.pub(*common, "-t", f"{topic}/ours/x", "-l", stdin=first),
+                        world.mosquitto_pub(*common, "-t", f"{topic}/theirs/x", "-l", stdin=second)]
+            for process in pubs:
+                process.ended()
+            for process, way in [(ours, "received"), (theirs, "published")]:
+                wait_for(lambda: len(process.lines()) > len(lines), f"{topic}: all are {way}")
+                same(messages(process.lines()), lines, f"{topic} {way}")
+            ours.signal(signal.SIGINT)
+            ours.ended()
+            theirs.kill()
+
+
+def count_and_formats(world):
+    """-C, -v and --delivery-ids."""
+    world.start_broker()
+    world.mark("a", qos=1)
+    for args, expected in [(["-v"], "a/ready ready"), (["--delivery-ids"], "-\tready")]:  # QoS 0
+        sub = world.sub("-t", "a/+", "-C", 1, *args)
+        sub.ended()
+        same(sub.lines(), [expected], " ".join(args))
+    sub = world.sub("-t", "a/+", "-C", 1, "-q", 1, "--delivery-ids")
+    sub.ended()
+    number, payload = sub.lines()[0].split("\t")
+    expect(int(number) > 0 and payload == READY, "a delivery identifier and a payload")
+
+
+def properties(world):
+    """Content Type, User Property and Message Expiry Interval arrive."""
+    world.start_broker()
+    world.mark("p")
+    sub = world.mosquitto_sub("-V", "5", "-t", "p/+", "-q", 2, "-F", "%p %C %P %E")
+    wait_for(lambda: any(line.startswith(READY) for line in sub.lines()), "is subscribed")
+    world.pub("-t", "p/x", "-q", 2, "-m", "21.5", "--content-type", "text/plain",
+              "--user-property", "unit=C", "--message-expiry", 60).ended()
+    wait_for(lambda: len(sub.lines()) > 1, "the message")
+    same(sub.lines()[1:], ["21.5 text/plain unit:C 60"], "properties")
+    refused = world.pub("-V", "311", "-t", "p/x", "-m", "21.5", "--content-type", "text/plain")
+    refused.ended(1)
+    expect("3.1.1" in refused.said(), "says why there are no properties in 3.1.1")
+
+
+def retained(world):
+    """What our client has the server retain."""
+    world.start_broker()
+    for version in VERSIONS:
+        for qos in range(3):
+            topic, payload = f"r/{version}/{qos}", f"kept {qos}"
+            world.pub("-V", version, "-q", qos, "-r", "-t", topic, "-m", payload).ended()
+            sub = world.mosquitto_sub("-t", topic, "-C", 1, "-W", LIMIT, "-F", "%r %p")
+            sub.ended()
+            same(sub.lines(), [f"1 {payload}"], topic)
+
+
+def will(world):
+    """A crash publishes the Will, an interrupt does not: it ends with DISCONNECT and code 0."""
+    world.start_broker()
+    for version in VERSIONS:
+        topic = f"w/{version}"
+        world.mark(topic)
+        watcher = world.mosquitto_sub("-t", f"{topic}/+", "-q", 1, "-F", "%r %p")
+        wait_for(lambda: f"1 {READY}" in watcher.lines(), "is subscribed")
+        seen = 1
+        for number, expected in [(signal.SIGKILL, "0 gone"), (signal.SIGINT, "0 end"),
+                                 (signal.SIGTERM, "0 end")]:
+            client = world.sub(
+                "-V", version, "-t", f"{topic}/ready", "--will-topic", f"{topic}/will",
+                "--will-payload", "gone", "--will-qos", 1, "--will-retain")
+            client.wait_ready()
+            client.signal(number)
+            client.ended(-9 if number == signal.SIGKILL else 0)
+            if number != signal.SIGKILL:
+                # Had there been a Will it would come before this.
+                world.mosquitto_pub("-t", f"{topic}/will", "-m", "end", "-q", 1).ended()
+            seen += 1
+            wait_for(lambda: len(watcher.lines()) >= seen, f"{topic} after {number.name}")
+            same(watcher.lines()[seen - 1:], [expected], f"{topic} after {number.name}")
+        kept = world.mosquitto_sub("-t", f"{topic}/will", "-C", 1, "-W", LIMIT)
+        kept.ended()
+        same(kept.lines(), ["gone"], f"{topic}: the Will is retained")
+
+
+def interrupt_without_a_server(world):
+    """Ctrl-C ends a client that waits for a server, with code 0."""
+    client = world.sub("-t", "a")
+    wait_for(lambda: "again in" in client.said(), "it says that it tries again")
+    client.signal(signal.SIGINT)
+    client.ended()
+
+
+def server_comes_late(world):
+    """What is published before there is a server is sent when there is one."""
+    client = world.pub("-t", "late/x", "-m", "21.5", "-r", "-q", 1)
+    wait_for(lambda: "again in" in client.said(), "it says that it tries again")
+    world.start_broker()
+    client.ended()
+    sub = world.mosquitto_sub("-t", "late/x", "-C", 1, "-W", LIMIT)
+    sub.ended()
+    same(sub.lines(), ["21.5"], "the message")
+
+
+def refused(world):
+    """Who is refused is told why, and does not try again."""
+    path = world.folder / "passwords"
+    subprocess.run(["mosquitto_passwd", "-c", "-b", path, "meter", "right"],
+                   check=True, timeout=LIMIT, capture_output=True)
+    world.config.write_text(world.config.read_text() +
+                            f"allow_anonymous false\npassword_file {path}\n")
+    world.start_broker()
+    for version in VERSIONS:
+        for command, args in [(world.pub, ["-t", "a", "-m", "x"]), (world.sub, ["-t", "a"])]:
+            for credentials in [[], ["-u", "meter", "-P", "wrong"]]:
+                client = command("-V", version, *args, *credentials)
+                client.ended(1)
+                said = client.said()
+                expect("Not authorized" in said or "Bad User Name" in said, f"why: {said}")
+                expect("again in" not in said, "it does not try again")
+        world.pub("-V", version, "-t", "a", "-m", "x", "-q", 1, "-u", "meter", "-P", "right").ended()
+
+
+def broker_restarts(world):
+    """The broker ends and starts again mid-stream: nothing is lost, and nothing doubled at QoS 2.
+
+    It ends with SIGTERM: mosquitto writes its sessions then, and (with autosave_on_changes too) some
+    time after the acknowledgement otherwise, so that kill -9 loses what it has acknowledged.
+    """
+    for version in VERSIONS:
+        for qos in (1, 2):
+            world.start_broker()
+            topic, lines = f"b/{version}/{qos}", numbered(600)
+            world.mark(topic)
+            common = ["-V", version, "-q", qos, "-c"]
+            sub = world.sub(*common, "-i", f"s{version}{qos}", "-t", f"{topic}/+")
+            sub.wait_ready()
+            pub = world.pub(*common, "-i", f"p{version}{qos}", "-t", f"{topic}/x", "-l",
+                            stdin=subprocess.PIPE)
+            pub.feed(lines[:200])
+            wait_for(lambda: len(sub.lines()) > 50, "the stream flows")
+            world.stop_broker()
+            pub.feed(lines[200:400])
+            world.start_broker()
+            pub.feed(lines[400:])
+            pub.child.stdin.close()
+            pub.ended()
+            wait_for(lambda: set(lines) <= set(sub.lines()), f"{topic}: all arrive")
+            sub.signal(signal.SIGINT)
+            sub.ended()
+            received = messages(sub.lines())
+            same(received if qos == 2 else list(dict.fromkeys(received)), lines, topic)
+            world.stop_broker()
+
+
+def publisher_crashes(world):
+    """kill -9 of the publisher, again and again: nothing is lost, and nothing doubled at QoS 2."""
+    world.start_broker()
+    for version in VERSIONS:
+        for qos in (1, 2):
+            topic, lines = f"c/{version}/{qos}", numbered(1500)
+            path = world.file(lines)
+            world.mark(topic)
+            sub = world.mosquitto_sub("-V", version, "-q", 2, "-t", f"{topic}/+")
+            sub.wait_ready()
+            args = ["-V", version, "-q", qos, "-i", f"c{version}{qos}", "-t", f"{topic}/x", "-l",
+                    "--data", world.folder / f"c-{version}-{qos}", "--continue"]
+            crashes = 0
+            while True:
+                before = len(sub.lines())
+                with open(path, "rb") as stdin:
+                    pub = world.pub(*args, stdin=stdin)
+                more = before + random.randint(1, 300)
+                if crashes == 6:
+                    break
+                wait_for(lambda: len(sub.lines()) >= more or pub.child.poll() is not None,
+                         "the stream flows")
+                if pub.child.poll() is not None:
+                    break
+                pub.kill()
+                crashes += 1
+            pub.ended()
+            expect(crashes >= 2, f"{topic}: {crashes} crashes")
+            wait_for(lambda: set(lines) <= set(sub.lines()), f"{topic}: all arrive")
+            received = messages(sub.lines())
+            same(received if qos == 2 else list(dict.fromkeys(received)), lines, topic)
+            sub.kill()
+
+
+def subscriber_crashes(world):
+    """kill -9 of the subscriber, again and again: each message in the file, once at QoS 2.
+
+    What a crash of the machine may leave of a last line is appended by hand.
+    """
+    world.start_broker()
+    for version in VERSIONS:
+        for qos in (1, 2):
+            topic, lines = f"d/{version}/{qos}", numbered(1500)
+            world.mark(topic)
+            output = world.folder / f"d-{version}-{qos}.messages"
+            args = ["-V", version, "-q", qos, "-i", f"d{version}{qos}", "-t", f"{topic}/+",
+                    "--data", world.folder / f"d-{version}-{qos}", "--output", output]
+
+            def payloads():
+                return [line.split("\t", 1)[1] for line in read_lines(output)]
+
+            sub = world.sub(*args)
+            wait_for(lambda: READY in payloads(), "is subscribed")
+            with open(world.file(lines), "rb") as stdin:
+                pub = world.mosquitto_pub("-V", version, "-q", qos, "-t", f"{topic}/x", "-l",
+                                          stdin=stdin)
+            for crash in range(6):
+                more = min(len(payloads()) + random.randint(1, 200), len(lines))
+                wait_for(lambda: len(payloads()) >= more, "the stream flows")
+                sub.kill()
+                with open(output, "ab") as torn:
+                    torn.write(b"" if crash % 2 else b"17592186044416\tzei")
+                sub = world.sub(*args)
+            pub.ended()
+            # Of another publisher: it comes at about the end, in no order with the others.
+            world.mosquitto_pub("-q", qos, "-t", f"{topic}/x", "-m", "end").ended()
+            wait_for(lambda: {*lines, "end"} <= set(payloads()), f"{topic}: all arrive")
+            sub.signal(signal.SIGINT)
+            sub.ended()
+            received = messages(payloads())
+            expect(qos == 1 or received.count("end") == 1, f"{topic}: the end once")
+            received = [line for line in received if line != "end"]
+            same(received if qos == 2 else list(dict.fromkeys(received)), lines, topic)
+
+
+SCENARIOS = [versions_and_qos, count_and_formats, properties, retained, will,
+             interrupt_without_a_server, server_comes_late, refused, broker_restarts, publisher_crashes,
+             subscriber_crashes]
+
+
+def run(scenario, client):
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        config = {broker_restarts: "allow_anonymous true\npersistence true", refused: "# below"}
+        with World(client, pathlib.Path(folder), config.get(scenario, "")) as world:
+            try:
+                scenario(world)
+            except Failed as failed:
+                for process in world.processes[-8:]:
+                    said = process.said().splitlines()[-40:]
+                    print(f"--- {process.name} (exit code {process.child.poll()})", *said, sep="\n")
+                print(f"{scenario.__name__}: FAILED: {failed}")
+                return False
+    print(f"{scenario.__name__}: well ({time.monotonic() - start:.1f} s)", flush=True)
+    return True
+
+
+def out_of_time(*_):
+    raise Failed(f"more than {TOTAL} s in all")
+
+
+def main():
+    client, *names = sys.argv[1:] or ["target/debug/examples/client"]
+    signal.signal(signal.SIGALRM, out_of_time)
+    signal.alarm(TOTAL)
+    client = pathlib.Path(client).resolve()
+    scenarios = [one for one in SCENARIOS if not names or one.__name__ in names]
+    sys.exit(0 if all(run(scenario, client) for scenario in scenarios) else 1)
+
+
+if __name__ == "__main__":
+    main()

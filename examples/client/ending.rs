@@ -1,0 +1,71 @@
+//! How connections end, and the program with one.
+
+use std::io;
+use std::time::Duration;
+
+use sansio_mqtt::Disconnect;
+use sansio_mqtt::client::DisconnectCause;
+
+use super::app::App;
+use super::driver::Driver;
+use super::transport::{self, Input};
+use super::{Result, retry};
+
+/// How long the server has to take the last bytes.
+const LINGER: Duration = Duration::from_secs(1);
+
+impl<A: App> Driver<A> {
+    /// The transport is gone, or never came.
+    pub(super) fn lost(&mut self, result: io::Result<()>) {
+        let now = self.clock.now();
+        let why = result.err().map(|error| error.to_string());
+        if let Some((connection, stream)) = self.link.transport.take() {
+            transport::close(&stream);
+            why.into_iter().for_each(|why| eprintln!("client: {why}"));
+            self.client.transport_closed(now, connection);
+        } else if self.dialer.due.is_none() && !self.link.ending {
+            self.dialer.again(now, why.as_deref().unwrap_or("no connection"));
+        }
+    }
+
+    /// The client has no more to send.
+    pub(super) fn close(&mut self) {
+        let Some((_, stream)) = self.link.transport.take() else { return };
+        if self.link.ending {
+            transport::finish(&stream);
+            let (now, current) = (self.clock.now(), self.dialer.attempt);
+            let pause =
+                |driver: &Self| LINGER.saturating_sub(driver.clock.now().duration_since(now));
+            while let Ok(input) = self.inputs.recv_timeout(pause(self))
+                && !matches!(input, Input::Closed(attempt, _) if attempt == current)
+            {}
+        }
+        transport::close(&stream);
+    }
+
+    pub(super) fn disconnected(&mut self, cause: &DisconnectCause) -> Result<()> {
+        let why = retry::explain(cause);
+        if retry::is_final(cause) {
+            return Err(why.into());
+        }
+        if !self.link.ending {
+            self.dialer.again(self.clock.now(), &why);
+        }
+        Ok(())
+    }
+
+    /// Ends the program when all is sent and acknowledged that was called for; asked for a second
+    /// time, without that.
+    pub(super) fn end(&mut self) {
+        let (now, disconnect) = (self.clock.now(), Disconnect::default());
+        let result = match self.link.ending {
+            true => self.client.disconnect_now(now, &disconnect),
+            false => self.client.disconnect(now, &disconnect),
+        };
+        self.link.ending = true;
+        if result.is_err() {
+            // The server has not accepted the connection, or there is none.
+            self.lost(Ok(()));
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Whether, and when, to connect again.
+
+use std::time::Duration;
+
+use sansio_mqtt::client::DisconnectCause;
+use sansio_mqtt::{Packet, ReasonCode};
+
+const FIRST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// A connection that lasted so long was a good one.
+const STEADY: Duration = Duration::from_secs(5);
+
+/// A pause that doubles from attempt to attempt, up to a limit.
+#[derive(Debug)]
+pub(super) struct Backoff(Duration);
+
+impl Backoff {
+    pub(super) const fn new() -> Self {
+        Self(FIRST)
+    }
+
+    /// The pause after a connection that lasted so long.
+    pub(super) fn pause(&mut self, lasted: Duration) -> Duration {
+        if lasted >= STEADY {
+            self.0 = FIRST;
+        }
+        let pause = self.0;
+        self.0 = pause.saturating_mul(2).min(LONGEST);
+        pause
+    }
+}
+
+/// Whether the next connection would end as this one did, for all that is known.
+pub(super) fn is_final(cause: &DisconnectCause) -> bool {
+    match cause {
+        DisconnectCause::Refused { reason_code, .. }
+        | DisconnectCause::ByServer { reason_code, .. } => !is_passing(*reason_code),
+        DisconnectCause::Violation(_) => true,
+        _ => false,
+    }
+}
+
+/// Whether a server that says so may say something else later. Another client that took the
+/// session over is none of these: the two would take it from each other for ever.
+fn is_passing(reason_code: ReasonCode) -> bool {
+    matches!(
+        reason_code,
+        ReasonCode::SUCCESS
+            | ReasonCode::UNSPECIFIED_ERROR
+            | ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR
+            | ReasonCode::SERVER_UNAVAILABLE
+            | ReasonCode::SERVER_BUSY
+            | ReasonCode::SERVER_SHUTTING_DOWN
+            | ReasonCode::KEEP_ALIVE_TIMEOUT
+            | ReasonCode::QUOTA_EXCEEDED
+            | ReasonCode::MESSAGE_RATE_TOO_HIGH
+            | ReasonCode::CONNECTION_RATE_EXCEEDED
+            | ReasonCode::MAXIMUM_CONNECT_TIME
+    )
+}
+
+/// The cause, with what the server says about it in its own words.
+pub(super) fn explain(cause: &DisconnectCause) -> String {
+    let (DisconnectCause::Refused { packet, .. } | DisconnectCause::ByServer { packet, .. }) =
+        cause
+    else {
+        return cause.to_string();
+    };
+    let properties = match packet.packet() {
+        Packet::ConnAck(conn_ack) => conn_ack.properties,
+        Packet::Disconnect(disconnect) => disconnect.properties,
+        _ => return cause.to_string(),
+    };
+    let reason = properties.reason_string().map(|reason| format!(": {reason}"));
+    let other = properties.server_reference().map(|server| format!(" (see {server})"));
+    format!("{cause}{}{}", reason.unwrap_or_default(), other.unwrap_or_default())
+}

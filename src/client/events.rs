@@ -1,0 +1,95 @@
+//! Events that wait for the application, in their order.
+
+use alloc::collections::VecDeque;
+
+use crate::client::event::{Event, Handle};
+use crate::reason::ReasonCode;
+use crate::session::store::{Log, Sequence};
+
+/// Events, and what has to be safe before each is told.
+///
+/// Those that there are most of take a few bytes; the others, which are large, wait apart.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    queue: VecDeque<(Sequence, Waiting)>,
+    /// For each [`Waiting::Other`], in the same order.
+    others: VecDeque<Event>,
+    /// How many of the others share no buffer any more.
+    compacted: usize,
+}
+
+/// An event that waits.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Waiting {
+    /// [`Published::Sent`](crate::client::Published::Sent)
+    Sent(Handle),
+    /// [`Published::Acknowledged`](crate::client::Published::Acknowledged), without a packet.
+    Acknowledged(Handle, ReasonCode),
+    /// One that waits apart.
+    Other,
+}
+
+impl Events {
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Adds an event, to be told when `after` is safe.
+    #[inline]
+    pub(super) fn push(&mut self, after: Sequence, event: Event) {
+        self.queue.push_back((after, Waiting::Other));
+        self.others.push_back(event);
+    }
+
+    /// Adds that a message was published without anything to be said beside.
+    #[inline]
+    pub(super) fn push_published(
+        &mut self,
+        after: Sequence,
+        handle: Handle,
+        code: Option<ReasonCode>,
+    ) {
+        let waiting = match code {
+            Some(code) => Waiting::Acknowledged(handle, code),
+            None => Waiting::Sent(handle),
+        };
+        self.queue.push_back((after, waiting));
+    }
+
+    /// Takes the oldest event off, if it can be told; one that waits apart is then
+    /// [taken](Self::pop_other) too.
+    #[inline]
+    pub(super) fn pop(&mut self, log: &Log) -> Option<Waiting> {
+        let (after, waiting) = *self.queue.front()?;
+        if !log.is_committed(after) {
+            return None;
+        }
+        self.queue.pop_front();
+        Some(waiting)
+    }
+
+    /// Takes off the oldest event that waits apart.
+    #[inline]
+    pub(super) fn pop_other(&mut self) -> Option<Event> {
+        self.compacted = self.compacted.saturating_sub(1);
+        self.others.pop_front()
+    }
+
+    /// Gives the messages that the application has not taken storage of their own.
+    #[inline]
+    pub(super) fn compact(&mut self) {
+        if self.compacted < self.others.len() {
+            self.compact_others();
+        }
+    }
+
+    fn compact_others(&mut self) {
+        for event in self.others.iter_mut().skip(self.compacted) {
+            if let Event::Message(delivery) | Event::Response { result: Ok(delivery), .. } = event {
+                delivery.message = delivery.message.compact();
+            }
+        }
+        self.compacted = self.others.len();
+    }
+}
