@@ -16,8 +16,9 @@ use crate::packet_type::{PacketType, Sender};
 use crate::properties::Properties;
 use crate::qos::QoS;
 use crate::reason::ReasonCode;
+use crate::session::entry::{Key as EntryKey, Stage};
 use crate::session::inbound::{Arrival, Verdict};
-use crate::session::outbound::{self, Misfit, Stage};
+use crate::session::outbound::Misfit;
 use crate::session::store::Sequence;
 use crate::time::Instant;
 
@@ -311,10 +312,10 @@ impl Client {
     #[inline]
     fn known(
         &mut self,
-        found: Result<outbound::Key, Misfit>,
+        found: Result<EntryKey, Misfit>,
         packet_type: PacketType,
         packet_id: PacketId,
-    ) -> Result<Option<outbound::Key>, Violation> {
+    ) -> Result<Option<EntryKey>, Violation> {
         match found {
             Ok(key) => Ok(Some(key)),
             Err(Misfit::Unknown) => {
@@ -330,7 +331,7 @@ impl Client {
     #[inline]
     fn complete(
         &mut self,
-        key: outbound::Key,
+        key: EntryKey,
         reason_code: ReasonCode,
         properties: &Properties<'_>,
         frame: &[u8],

@@ -186,7 +186,7 @@ impl Client {
     }
 
     /// Completes the publication of a message.
-    #[inline]
+    #[inline(always)]
     pub(super) fn published(
         &mut self,
         after: Sequence,
@@ -204,7 +204,7 @@ impl Client {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn tell_published(
         &mut self,
         after: Sequence,

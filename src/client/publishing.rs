@@ -19,7 +19,7 @@ use crate::properties::Properties;
 use crate::property::Property;
 use crate::property_id::PropertyId;
 use crate::qos::QoS;
-use crate::session::outbound::{self, Entry, Removed};
+use crate::session::entry::{Entry, Key as EntryKey, Removed};
 use crate::session::store::Sequence;
 use crate::time::Instant;
 
@@ -226,7 +226,7 @@ impl Client {
     ///
     /// Of its records the message goes first: if a crash leaves the other one behind, the message
     /// is lost with its session, and not sent twice.
-    pub(super) fn abandon(&mut self, key: outbound::Key, failure: Failure) {
+    pub(super) fn abandon(&mut self, key: EntryKey, failure: Failure) {
         let Some(entry) = self.outbound.remove(key) else { return };
         let mut after = Sequence::default();
         if self.log.is_durable() {
@@ -290,7 +290,7 @@ impl Client {
     /// Looks again at a message that waited: it may have expired, and the server may not support
     /// what was not known before.
     #[inline]
-    fn is_still_possible(&mut self, key: outbound::Key) -> bool {
+    fn is_still_possible(&mut self, key: EntryKey) -> bool {
         let (now, version) = (self.now, self.options.version);
         let Some(entry) = self.outbound.get_mut(key) else { return false };
         if entry.expires.is_some_and(|expires| expires < now) {

@@ -14,7 +14,7 @@ use crate::packet_type::Places;
 use crate::properties::{Properties, PropertyBlock};
 use crate::property::Property;
 use crate::qos::QoS;
-use crate::session::outbound::Stage;
+use crate::session::entry::Stage;
 use crate::session::store::{Reader, Writer};
 use crate::time::UnixTime;
 use crate::topic::TopicName;

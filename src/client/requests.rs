@@ -68,6 +68,11 @@ impl Requests {
         if self.waiting.is_empty() && self.complete.is_empty() {
             return Role::None;
         }
+        self.role(handle, failed)
+    }
+
+    #[inline(never)]
+    fn role(&mut self, handle: u64, failed: bool) -> Role {
         if self.complete.remove(&handle) {
             return Role::Silent;
         }

@@ -10,7 +10,7 @@ use crate::client::options::SessionLost;
 use crate::client::records::{self, DeliveryRecord, EPOCH_BITS, FlightRecord, Key, SessionRecord};
 use crate::message::Message;
 use crate::packet_id::PacketId;
-use crate::session::outbound::{Entry, Stage};
+use crate::session::entry::{Entry, Stage};
 use crate::session::store::{Reader, RestoreError, Sequence};
 use crate::time::{Instant, UnixTime};
 

@@ -1,0 +1,112 @@
+//! A message on its way at QoS 1 or 2, and how far it is. MQTT 5.0 §4.3.
+
+use crate::message::Message;
+use crate::packet_id::PacketId;
+use crate::session::store::Sequence;
+use crate::time::Instant;
+
+/// What a message waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Room in the window: it has no identifier yet.
+    Queued,
+    AwaitPubAck,
+    AwaitPubRec,
+    AwaitPubComp,
+}
+
+/// A message that is not fully acknowledged.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// The operation, whose number is also the order in which messages are sent.
+    pub(crate) handle: u64,
+    /// The order in which they are sent again: that of the messages, and then that of the PUBRECs.
+    pub(crate) order: u64,
+    /// The message, until its PUBREC.
+    pub(crate) message: Option<Message>,
+    pub(crate) packet_id: Option<PacketId>,
+    pub(crate) stage: Stage,
+    /// Whether a PUBLISH was pulled since the session began, so that the next one is marked DUP.
+    pub(crate) sent: bool,
+    /// Whether it takes room in the window of this connection.
+    pub(crate) in_window: bool,
+    pub(crate) expires: Option<Instant>,
+    /// What has to be safe before the PUBLISH is sent.
+    pub(crate) after: Sequence,
+    /// Bytes of the message.
+    pub(crate) size: usize,
+}
+
+impl Entry {
+    pub(crate) fn new(handle: u64, message: Message, expires: Option<Instant>) -> Self {
+        let size = message.size();
+        Self::with_size(handle, message, size, expires)
+    }
+
+    /// One of a message whose size is known.
+    #[inline(always)]
+    pub(crate) fn with_size(
+        handle: u64,
+        message: Message,
+        size: usize,
+        expires: Option<Instant>,
+    ) -> Self {
+        Self {
+            handle,
+            order: handle,
+            size,
+            message: Some(message),
+            packet_id: None,
+            stage: Stage::Queued,
+            sent: false,
+            in_window: false,
+            expires,
+            after: Sequence::default(),
+        }
+    }
+
+    /// A message that waits for PUBCOMP, and is not needed any more.
+    pub(crate) fn without_message(handle: u64, order: u64) -> Self {
+        Self {
+            handle,
+            order,
+            message: None,
+            packet_id: None,
+            stage: Stage::AwaitPubComp,
+            sent: true,
+            in_window: false,
+            expires: None,
+            after: Sequence::default(),
+            size: 0,
+        }
+    }
+
+    pub(crate) fn is_expired(&self, now: Instant) -> bool {
+        self.stage == Stage::Queued && self.expires.is_some_and(|expires| expires < now)
+    }
+}
+
+/// An entry that was taken out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Removed {
+    /// The operation.
+    pub(crate) handle: u64,
+    /// Whether it still had its message.
+    pub(crate) had_message: bool,
+    /// Whether it had an identifier.
+    pub(crate) was_in_flight: bool,
+}
+
+/// Finds an entry, for as long as it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) index: u32,
+    pub(crate) handle: u64,
+}
+
+impl Key {
+    /// The operation.
+    pub(crate) const fn handle(self) -> u64 {
+        self.handle
+    }
+}
