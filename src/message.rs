@@ -108,7 +108,11 @@ impl Located {
     /// [`Message::from_publish`] copies then.
     #[inline]
     pub(crate) fn new(publish: &Publish<'_>, frame: &[u8]) -> Option<Self> {
-        let Properties::Block(block) = &publish.properties else { return None };
+        let (block, present) = match &publish.properties {
+            Properties::Block(block) => (block.bytes(), block.present()),
+            Properties::List([]) => (&[][..], 0),
+            Properties::List(_) => return None,
+        };
         if publish.topic.is_empty()
             || publish.properties.contains(PropertyId::TopicAlias)
             || publish.properties.contains(PropertyId::SubscriptionIdentifier)
@@ -117,14 +121,14 @@ impl Located {
         }
         let parts = Parts {
             topic: Part::locate(frame, publish.topic.as_bytes())?,
-            properties: if block.bytes().is_empty() {
+            properties: if block.is_empty() {
                 Part::default()
             } else {
-                Part::locate(frame, block.bytes())?
+                Part::locate(frame, block)?
             },
             identifiers: Part::default(),
             payload: Part::locate(frame, publish.payload)?,
-            present: block.present(),
+            present,
         };
         Some(Self { parts, qos: publish.qos, retain: publish.retain })
     }
@@ -473,6 +477,17 @@ mod tests {
         assert_eq!(compact, message);
         assert!(!within(compact.payload()) && !within(compact.topic().as_bytes()));
         assert_eq!(compact.size(), 3 + 5 + 7);
+    }
+
+    #[test]
+    fn a_message_of_3_x_shares_its_frame_too() {
+        let frame = Bytes::from_static(b"\x30\x09\x00\x03a/b21.5");
+        for version in [Version::V3_1, Version::V3_1_1] {
+            let packet = OwnedPacket::from_frame(frame.clone(), version, Sender::Server).unwrap();
+            let message = packet.message().unwrap();
+            assert!(frame.as_ptr_range().contains(&message.payload().as_ptr()));
+            assert!(frame.as_ptr_range().contains(&message.topic().as_ptr()));
+        }
     }
 
     #[test]
