@@ -8,6 +8,7 @@ use core::ops::Range;
 use bytes::Bytes;
 
 use crate::error::{Cause, EncodeError};
+use crate::packet::body::{Plan, Planned};
 use crate::packet::{Packet, Publish};
 use crate::packet_id::PacketId;
 use crate::packet_type::Places;
@@ -16,6 +17,7 @@ use crate::property_id::PropertyId;
 use crate::qos::QoS;
 use crate::text;
 use crate::topic::{NameError, TopicName};
+use crate::varint;
 use crate::version::Version;
 
 /// An application message that owns its bytes: what a PUBLISH carries from end to end, without
@@ -259,6 +261,55 @@ impl Message {
             parts: builder.parts,
             qos: publish.qos,
             retain: publish.retain,
+        }
+    }
+
+    /// Copies a PUBLISH that was checked, as the packet that it is, whose properties take
+    /// `properties_len` bytes, into storage of its own: one allocation.
+    pub(crate) fn framed(
+        publish: &Publish<'_>,
+        planned: &Planned<&Publish<'_>, Plan>,
+        properties_len: usize,
+        version: Version,
+    ) -> Self {
+        let mut frame = Vec::with_capacity(planned.encoded_len());
+        // A vector has room.
+        let _ = planned.encode(version, &mut frame);
+        // No packet is larger than a u32 counts.
+        let narrow = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        let part = |end: u32, len| Part { start: end.saturating_sub(narrow(len)), end };
+        let payload = part(narrow(frame.len()), publish.payload.len());
+        let properties = part(payload.start, properties_len);
+        let before = match version.is_v5() {
+            true => varint::encoded_len(narrow(properties_len)).saturating_add(2),
+            false => 2,
+        };
+        let topic = part(part(properties.start, before).start, publish.topic.len());
+        let present = publish.properties.present();
+        let parts = Parts { topic, properties, identifiers: Part::default(), payload, present };
+        let (qos, retain) = (publish.qos, publish.retain);
+        Self { storage: frame.into(), apart: None, parts, qos, retain }
+    }
+
+    /// Of a [framed](Self::framed) message: bytes of the packet.
+    #[inline]
+    pub(crate) fn frame_len(&self) -> usize {
+        self.storage.len()
+    }
+
+    /// Of a [framed](Self::framed) message: writes the packet under this identifier into room of
+    /// its length.
+    #[inline]
+    pub(crate) fn write_frame(&self, packet_id: PacketId, dup: bool, room: &mut [u8]) {
+        room.copy_from_slice(&self.storage);
+        if let Some(first) = room.first_mut()
+            && dup
+        {
+            *first |= 0x08;
+        }
+        let behind = room.get_mut(self.parts.topic.end as usize..);
+        if let Some((id, _)) = behind.and_then(|bytes| bytes.split_first_chunk_mut()) {
+            *id = packet_id.get().to_be_bytes();
         }
     }
 

@@ -107,6 +107,35 @@ impl Outgoing {
         self.large.push_back((self.end, bytes));
     }
 
+    /// Takes `count` bytes off, whatever chunks they are in.
+    fn advance_over(&mut self, mut count: usize) {
+        while count > 0 {
+            match self.large.front_mut() {
+                Some((at, bytes)) if *at == self.start => {
+                    let taken = count.min(bytes.len());
+                    bytes.advance(taken);
+                    self.large_len = self.large_len.saturating_sub(taken);
+                    count = count.saturating_sub(taken);
+                    if bytes.is_empty() {
+                        self.large.pop_front();
+                    }
+                }
+                front => {
+                    let end = front.map_or(self.end, |(at, _)| *at);
+                    let taken = count.min(end.saturating_sub(self.start));
+                    if taken == 0 {
+                        break;
+                    }
+                    self.start = self.start.saturating_add(taken);
+                    count = count.saturating_sub(taken);
+                }
+            }
+        }
+        if self.large.is_empty() {
+            self.reset();
+        }
+    }
+
     fn reset(&mut self) {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
@@ -134,31 +163,13 @@ impl Buf for Outgoing {
     }
 
     /// Takes `count` bytes off the front; all of them if there are fewer.
-    fn advance(&mut self, mut count: usize) {
-        while count > 0 {
-            match self.large.front_mut() {
-                Some((at, bytes)) if *at == self.start => {
-                    let taken = count.min(bytes.len());
-                    bytes.advance(taken);
-                    self.large_len = self.large_len.saturating_sub(taken);
-                    count = count.saturating_sub(taken);
-                    if bytes.is_empty() {
-                        self.large.pop_front();
-                    }
-                }
-                front => {
-                    let end = front.map_or(self.end, |(at, _)| *at);
-                    let taken = count.min(end.saturating_sub(self.start));
-                    if taken == 0 {
-                        break;
-                    }
-                    self.start = self.start.saturating_add(taken);
-                    count = count.saturating_sub(taken);
-                }
-            }
-        }
-        if self.large.is_empty() {
-            self.reset();
+    #[inline]
+    fn advance(&mut self, count: usize) {
+        let start = self.start.saturating_add(count);
+        if self.large.is_empty() && start < self.end {
+            self.start = start;
+        } else {
+            self.advance_over(count);
         }
     }
 

@@ -338,6 +338,10 @@ impl Client {
     ) {
         let Some(entry) = self.outbound.remove(key) else { return };
         let after = self.forget(entry);
+        if properties.is_empty() && !reason_code.is_error() {
+            self.published_well(after, entry.handle, Some(reason_code));
+            return self.open_window();
+        }
         let packet = machine::owned_with(properties, frame, self.options.version);
         let result = match reason_code.is_error() {
             true => Err(Failure::Refused { reason_code, packet }),

@@ -57,6 +57,11 @@ impl Events {
         self.queue.push_back((after, waiting));
     }
 
+    /// Whether the oldest event can be told.
+    pub(super) fn is_ready(&self, log: &Log) -> bool {
+        self.queue.front().is_some_and(|(after, _)| log.is_committed(*after))
+    }
+
     /// Takes the oldest event off, if it can be told; one that waits apart is then
     /// [taken](Self::pop_other) too.
     #[inline]

@@ -185,8 +185,21 @@ impl Client {
         self.events.push(after, event);
     }
 
+    /// Completes the publication of a message well, without a packet to be handed on: with the
+    /// Reason Code of its acknowledgement, if it had one.
+    #[inline]
+    pub(super) fn published_well(
+        &mut self,
+        after: Sequence,
+        handle: u64,
+        code: Option<ReasonCode>,
+    ) {
+        if let Role::None = self.requests.on_published(handle, false) {
+            self.events.push_published(after, Handle(handle), code);
+        }
+    }
+
     /// Completes the publication of a message.
-    #[inline(always)]
     pub(super) fn published(
         &mut self,
         after: Sequence,
@@ -194,29 +207,15 @@ impl Client {
         result: Result<Published, Failure>,
     ) {
         match (self.requests.on_published(handle, result.is_err()), result) {
-            (Role::None, result) => self.tell_published(after, Handle(handle), result),
+            (Role::None, result) => {
+                self.emit_after(after, Event::Published { handle: Handle(handle), result });
+            }
             (Role::Failed, Err(failure)) => {
                 let (handle, result) = (Handle(handle), Err(failure));
                 self.emit_after(after, Event::Response { handle, result });
             }
             // A request is complete with its response.
             _ => {}
-        }
-    }
-
-    #[inline(always)]
-    fn tell_published(
-        &mut self,
-        after: Sequence,
-        handle: Handle,
-        result: Result<Published, Failure>,
-    ) {
-        match result {
-            Ok(Published::Sent) => self.events.push_published(after, handle, None),
-            Ok(Published::Acknowledged { reason_code, packet: None }) => {
-                self.events.push_published(after, handle, Some(reason_code));
-            }
-            result => self.emit_after(after, Event::Published { handle, result }),
         }
     }
 

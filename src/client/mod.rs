@@ -174,6 +174,7 @@ impl Client {
     /// The wrapper has stored everything up to this record.
     pub fn committed(&mut self, sequence: Sequence) {
         if self.log.commit(sequence) {
+            self.resume_input();
             self.end_when_drained();
         }
     }

@@ -12,6 +12,7 @@ use crate::client::options::Overflow;
 use crate::client::records::{self, FlightRecord, Key};
 use crate::error::{EncodeError, Feature};
 use crate::message::Message;
+use crate::outgoing::Outgoing;
 use crate::packet::Publish;
 use crate::packet::body::{self, Plan, Planned};
 use crate::packet_id::PacketId;
@@ -53,12 +54,14 @@ impl Client {
         self.make_room(size)?;
         let expires = self.expiry(expiry);
         let handle = self.next_number();
+        let version = self.options.version;
         if publish.qos == QoS::AtMostOnce {
-            let version = self.options.version;
             self.at_most_once.push(handle, &publish, &planned, properties_len, version, expires);
+        } else if Outgoing::shares(publish.payload.len()) {
+            self.push(Entry::new(handle, Message::copy_of(&publish, properties_len), expires));
         } else {
-            let message = Message::copy_of(&publish, properties_len);
-            self.push(Entry::with_size(handle, message, size, expires));
+            let message = Message::framed(&publish, &planned, properties_len, version);
+            self.push(Entry::framed(handle, message, size, expires));
         }
         Ok(Handle(handle))
     }
@@ -258,15 +261,22 @@ impl Client {
     /// Takes a message at QoS 1 or 2 in.
     #[inline]
     fn push(&mut self, entry: Entry) {
-        if self.log.is_durable()
-            && let Some(message) = &entry.message
-        {
-            let expires = entry.expires.map(|expires| self.calendar.to_unix(expires));
-            let value = records::encode_message(message, expires);
-            self.log.put(Key::Message(entry.handle).encode(), value);
+        if self.log.is_durable() {
+            self.store(&entry);
+            self.outbound.push(entry);
+        } else if self.outbound.push_through(entry) {
+            // There is a window, so the message was just checked against what the server takes.
+            return;
         }
-        self.outbound.push(entry);
         self.open_window();
+    }
+
+    #[cold]
+    fn store(&mut self, entry: &Entry) {
+        let Some(message) = &entry.message else { return };
+        let expires = entry.expires.map(|expires| self.calendar.to_unix(expires));
+        let value = records::encode_message(message, expires);
+        self.log.put(Key::Message(entry.handle).encode(), value);
     }
 
     /// Lets as many messages into the window as it has room for.

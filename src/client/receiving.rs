@@ -27,6 +27,8 @@ enum Pause {
     ForApplication,
     /// The server has to take what it makes the client say.
     ForServer,
+    /// Records have to be safe before the application can be told of what was received.
+    ForStore,
 }
 
 /// What becomes of the bytes of a packet.
@@ -70,7 +72,7 @@ impl Client {
             }
             if let Some(pause) = paused {
                 found.link.paused = true;
-                found.link.suspended = pause == Pause::ForApplication;
+                found.link.suspended = pause != Pause::ForServer;
                 return Received::Paused;
             }
             if events >= EVENTS {
@@ -114,6 +116,9 @@ impl Client {
     /// What has to happen before more is taken.
     #[inline]
     fn is_to_pause(&self) -> Option<Pause> {
+        if self.events.len() >= EVENTS && !self.events.is_ready(&self.log) {
+            return Some(Pause::ForStore);
+        }
         if !self.connection.as_ref().is_some_and(Connection::is_up) {
             // CONNACK tells what becomes of what waits.
             return None;

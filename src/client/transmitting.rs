@@ -201,7 +201,7 @@ impl Client {
         {
             out.room(frame.len()).copy_from_slice(frame);
             let Some(handle) = self.at_most_once.pop() else { return };
-            return self.published(Sequence::default(), handle, Ok(Published::Sent));
+            return self.published_well(Sequence::default(), handle, None);
         }
         let Some(parts) = self.at_most_once.front_parts() else {
             self.at_most_once.pop();
@@ -236,6 +236,16 @@ impl Client {
         let Some(connection) = self.connection.as_mut() else { return };
         let Some((key, entry)) = self.outbound.next_ready() else { return };
         let Some(message) = &entry.message else { return };
+        if let (Some(packet_id), true, None) = (entry.packet_id, entry.is_framed, entry.expires)
+            && connection.link.outgoing_aliases.are_off()
+            && let len = message.frame_len()
+            && publishing::check(message.qos(), message.retain(), len, connection).is_ok()
+        {
+            // v5 [MQTT-3.3.1-1], v3.1.1 [MQTT-3.3.1-1]
+            message.write_frame(packet_id, entry.sent, out.room(len));
+            entry.sent = true;
+            return self.outbound.pulled();
+        }
         let publish = WirePublish {
             // v5 [MQTT-3.3.1-1], v3.1.1 [MQTT-3.3.1-1]
             dup: entry.sent,

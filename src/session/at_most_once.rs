@@ -124,7 +124,7 @@ impl AtMostOnce {
         self.add(Item { handle, expires, body: Body::Large(Box::new(message)) });
     }
 
-    #[inline]
+    #[inline(always)]
     fn add(&mut self, item: Item) {
         self.bytes = self.bytes.saturating_add(item.size());
         self.items.push_back(item);

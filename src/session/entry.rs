@@ -24,6 +24,8 @@ pub(crate) struct Entry {
     pub(crate) order: u64,
     /// The message, until its PUBREC.
     pub(crate) message: Option<Message>,
+    /// Whether the message is [framed](Message::framed).
+    pub(crate) is_framed: bool,
     pub(crate) packet_id: Option<PacketId>,
     pub(crate) stage: Stage,
     /// Whether a PUBLISH was pulled since the session began, so that the next one is marked DUP.
@@ -40,12 +42,12 @@ pub(crate) struct Entry {
 impl Entry {
     pub(crate) fn new(handle: u64, message: Message, expires: Option<Instant>) -> Self {
         let size = message.size();
-        Self::with_size(handle, message, size, expires)
+        Self { is_framed: false, ..Self::framed(handle, message, size, expires) }
     }
 
-    /// One of a message whose size is known.
+    /// One of a [framed](Message::framed) message, whose size is known.
     #[inline(always)]
-    pub(crate) fn with_size(
+    pub(crate) fn framed(
         handle: u64,
         message: Message,
         size: usize,
@@ -55,6 +57,7 @@ impl Entry {
             handle,
             order: handle,
             size,
+            is_framed: true,
             message: Some(message),
             packet_id: None,
             stage: Stage::Queued,
@@ -72,6 +75,7 @@ impl Entry {
             order,
             message: None,
             packet_id: None,
+            is_framed: false,
             stage: Stage::AwaitPubComp,
             sent: true,
             in_window: false,

@@ -93,6 +93,9 @@ impl Inbound {
     }
 
     /// What a PUBLISH with this identifier is; `counts` if there is a Receive Maximum.
+    ///
+    /// Of a message of an earlier connection it is the repetition; but at QoS 1 only with DUP,
+    /// since the other end may have done with the message, as it cannot at QoS 2.
     pub(crate) fn arrive(&mut self, packet_id: PacketId, dup: bool, counts: bool) -> Arrival {
         let full = counts && self.counted >= self.receive_maximum;
         let Some(exchange) = self.exchanges.get_mut(&packet_id) else {
@@ -104,7 +107,8 @@ impl Inbound {
                 return Arrival::TooMany;
             }
             if let Stage::Offered(delivery_id) = exchange.stage {
-                if !dup {
+                let at_least_once = |one: &Pending| one.qos == QoS::AtLeastOnce;
+                if !dup && self.pending.get(&delivery_id).is_some_and(at_least_once) {
                     self.exchanges.remove(&packet_id);
                     self.orphan(delivery_id);
                     return Arrival::New;

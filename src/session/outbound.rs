@@ -72,8 +72,34 @@ impl Outbound {
     }
 
     /// Takes an entry in, at the end of the queue.
-    #[inline(always)]
     pub(crate) fn push(&mut self, entry: Entry) -> Key {
+        let key = self.insert(entry);
+        self.queue.push_back(key);
+        key
+    }
+
+    /// Takes an entry in: into the window, as [`enter_window`](Self::enter_window) does, if that
+    /// has room and nothing waits before it; `false` if it went to the end of the queue.
+    #[inline(always)]
+    pub(crate) fn push_through(&mut self, entry: Entry) -> bool {
+        let (size, qos) = (entry.size, entry.message.as_ref().map(Message::qos));
+        let key = self.insert(entry);
+        if self.in_window >= self.window || !self.resend.is_empty() || !self.queue.is_empty() {
+            self.queue.push_back(key);
+            return false;
+        }
+        let Some(packet_id) = self.ids.take(key.index) else {
+            self.queue.push_back(key);
+            return false;
+        };
+        self.leave_queue(size);
+        self.enter(key, packet_id, qos);
+        true
+    }
+
+    /// Takes an entry in that is about to be queued.
+    #[inline(always)]
+    fn insert(&mut self, entry: Entry) -> Key {
         let handle = entry.handle;
         self.len = self.len.saturating_add(1);
         self.queued = self.queued.saturating_add(1);
@@ -91,9 +117,7 @@ impl Outbound {
         if let Some(slot) = self.entries.get_mut(index as usize) {
             *slot = Some(entry);
         }
-        let key = Key { index, handle };
-        self.queue.push_back(key);
-        key
+        Key { index, handle }
     }
 
     /// The entry, if it is still there.
@@ -107,14 +131,6 @@ impl Outbound {
     fn get(&self, key: Key) -> Option<&Entry> {
         let entry = self.entries.get(key.index as usize)?.as_ref()?;
         (entry.handle == key.handle).then_some(entry)
-    }
-
-    /// The entry that an identifier is in use for.
-    #[inline]
-    fn find(&self, packet_id: PacketId) -> Option<Key> {
-        let index = self.ids.get(packet_id)?;
-        let handle = self.entries.get(index as usize)?.as_ref()?.handle;
-        Some(Key { index, handle })
     }
 
     /// Takes the entry out, and says what it was.
@@ -208,7 +224,7 @@ impl Outbound {
     pub(crate) fn enter_window(&mut self, key: Key) -> Option<&mut Entry> {
         let resent = self.resend.front() == Some(&key);
         let entry = self.get(key)?;
-        let size = entry.size;
+        let (size, qos) = (entry.size, entry.message.as_ref().map(Message::qos));
         let packet_id = match entry.packet_id {
             Some(packet_id) => packet_id,
             None => self.ids.take(key.index)?,
@@ -219,13 +235,19 @@ impl Outbound {
             self.queue.pop_front();
             self.leave_queue(size);
         }
+        self.enter(key, packet_id, qos)
+    }
+
+    /// The window takes an entry that has left the queue.
+    #[inline(always)]
+    fn enter(&mut self, key: Key, packet_id: PacketId, qos: Option<QoS>) -> Option<&mut Entry> {
         self.in_window = self.in_window.saturating_add(1);
         self.ready.push_back(key);
         let entry = self.get_mut(key)?;
         entry.in_window = true;
         entry.packet_id = Some(packet_id);
         if entry.stage == Stage::Queued {
-            entry.stage = match entry.message.as_ref().map(Message::qos) {
+            entry.stage = match qos {
                 Some(QoS::ExactlyOnce) => Stage::AwaitPubRec,
                 _ => Stage::AwaitPubAck,
             };
@@ -256,11 +278,9 @@ impl Outbound {
 
     /// A PUBACK, or a PUBREC with an error: the message is done with.
     pub(crate) fn on_ack(&mut self, packet_id: PacketId, stage: Stage) -> Result<Key, Misfit> {
-        let key = self.find(packet_id).ok_or(match self.ids.get(packet_id) {
-            Some(_) => Misfit::Wrong,
-            None => Misfit::Unknown,
-        })?;
-        let entry = self.get(key).ok_or(Misfit::Unknown)?;
+        let index = self.ids.get(packet_id).ok_or(Misfit::Unknown)?;
+        let entry = self.entries.get(index as usize).and_then(Option::as_ref);
+        let entry = entry.ok_or(Misfit::Wrong)?;
         if !entry.sent {
             // The other end cannot know of it.
             return Err(Misfit::Unknown);
@@ -268,7 +288,7 @@ impl Outbound {
         if entry.stage != stage {
             return Err(Misfit::Wrong);
         }
-        Ok(key)
+        Ok(Key { index, handle: entry.handle })
     }
 
     /// A PUBREC without an error: the message is with the other end, PUBREL is to be sent.

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use sansio_mqtt::client::{Client, Delivery, SessionLost};
+use sansio_mqtt::client::{Acknowledgement, CleanStart, Client, Delivery, SessionLost};
 use sansio_mqtt::{Instant, Properties, Property, Publish, QoS, Subscription, UnixTime, Version};
 
 use crate::sessions::{acknowledged, by_hand, durably, ended, id_of, lasting};
-use crate::world::{World, apply, pub_ack, pub_comp, pub_rec, pub_rel, publish};
+use crate::world::{World, apply, pub_ack, pub_comp, pub_rec, pub_rel, publish, scenario, v5};
 
 const VERSIONS: [Version; 2] = [Version::V3_1_1, Version::V5];
 const LOST: &str = "lost with the session";
@@ -448,5 +448,43 @@ fn a_session_that_expires_while_no_process_runs_is_gone() {
         let sent = world.sent();
         assert!(sent[0].starts_with("CONNECT 5.0 \"c\" clean start"), "{sent:?}");
         assert_eq!(world.told(), [ended(handle, LOST)]);
+    });
+}
+
+#[test]
+fn input_waits_when_the_application_cannot_be_told_of_more_for_want_of_a_record() {
+    scenario(|world| {
+        if !world.way.durable {
+            return;
+        }
+        world.up(v5(), &[]);
+        world.commits = false;
+        for value in 1..=200 {
+            world.server(publish("a", QoS::AtLeastOnce, value, "x"));
+        }
+        assert_eq!(world.told(), [""; 0]);
+        while !world.uncommitted.is_empty() {
+            world.commit().poll();
+        }
+        assert_eq!(world.deliveries().len(), 200);
+        assert!(!world.closed);
+    });
+}
+
+#[test]
+fn a_message_at_qos_2_that_comes_again_without_dup_is_no_new_one() {
+    // v5 [MQTT-4.3.3-10], v3.1.1 [MQTT-4.3.3-2]
+    scenario(|world| {
+        let mut options = v5();
+        options.acknowledgement = Acknowledgement::Manual;
+        options.clean_start = CleanStart::First;
+        options.session_expiry_interval = 60;
+        world.up(options, &[]).server(publish("a", QoS::ExactlyOnce, 7, "x"));
+        let delivery_id = world.deliveries().remove(0).delivery_id.unwrap();
+        world.lose().connect(true, &[]).forget();
+        world.server(publish("a", QoS::ExactlyOnce, 7, "x"));
+        assert!(world.deliveries().is_empty());
+        world.acknowledge(delivery_id);
+        assert_eq!(world.sent(), ["PUBREC #7"]);
     });
 }
