@@ -24,11 +24,11 @@ const ACKS: usize = 4096;
 enum Pause {
     /// The application has to acknowledge something: in 3.x, where the server cannot be told how
     /// much may be unacknowledged.
-    ForApplication,
+    Application,
     /// The server has to take what it makes the client say.
-    ForServer,
+    Server,
     /// Records have to be safe before the application can be told of what was received.
-    ForStore,
+    Store,
 }
 
 /// What becomes of the bytes of a packet.
@@ -72,7 +72,7 @@ impl Client {
             }
             if let Some(pause) = paused {
                 found.link.paused = true;
-                found.link.suspended = pause != Pause::ForServer;
+                found.link.suspended = pause != Pause::Server;
                 return Received::Paused;
             }
             if events >= EVENTS {
@@ -117,7 +117,7 @@ impl Client {
     #[inline]
     fn is_to_pause(&self) -> Option<Pause> {
         if self.events.len() >= EVENTS && !self.events.is_ready(&self.log) {
-            return Some(Pause::ForStore);
+            return Some(Pause::Store);
         }
         if !self.connection.as_ref().is_some_and(Connection::is_up) {
             // CONNACK tells what becomes of what waits.
@@ -125,9 +125,9 @@ impl Client {
         }
         let maximum = usize::from(self.options.receive_maximum).max(1);
         if !self.options.version.is_v5() && self.inbound.undecided() >= maximum {
-            return Some(Pause::ForApplication);
+            return Some(Pause::Application);
         }
-        (self.acks.len() >= ACKS).then_some(Pause::ForServer)
+        (self.acks.len() >= ACKS).then_some(Pause::Server)
     }
 
     /// Goes on with the input, if it was paused and need not be any more.
