@@ -14,6 +14,8 @@
 use std::fs;
 use std::path::Path;
 
+#[path = "../fuzz/src/bodies/client/mod.rs"]
+mod client;
 #[path = "../fuzz/src/bodies/decode.rs"]
 mod decode;
 #[cfg(feature = "arbitrary")]
@@ -37,6 +39,11 @@ fn replay(target: &str, body: fn(&[u8])) {
         count += 1;
     }
     assert_ne!(count, 0, "{} is empty", directory.display());
+}
+
+#[test]
+fn a_client_keeps_its_promises() {
+    replay("client", client::run);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The bodies that need nothing but `sansio_mqtt`; its own tests include them file by file, and
 //! run them over the corpus.
 
+pub mod client;
 pub mod decode;
 pub mod round_trip;
 pub mod stream;
