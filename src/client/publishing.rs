@@ -261,22 +261,15 @@ impl Client {
     /// Takes a message at QoS 1 or 2 in.
     #[inline]
     fn push(&mut self, entry: Entry) {
-        if self.log.is_durable() {
-            self.store(&entry);
-            self.outbound.push(entry);
-        } else if self.outbound.push_through(entry) {
-            // There is a window, so the message was just checked against what the server takes.
-            return;
+        if self.log.is_durable()
+            && let Some(message) = &entry.message
+        {
+            let expires = entry.expires.map(|expires| self.calendar.to_unix(expires));
+            let value = records::encode_message(message, expires);
+            self.log.put(Key::Message(entry.handle).encode(), value);
         }
+        self.outbound.push(entry);
         self.open_window();
-    }
-
-    #[cold]
-    fn store(&mut self, entry: &Entry) {
-        let Some(message) = &entry.message else { return };
-        let expires = entry.expires.map(|expires| self.calendar.to_unix(expires));
-        let value = records::encode_message(message, expires);
-        self.log.put(Key::Message(entry.handle).encode(), value);
     }
 
     /// Lets as many messages into the window as it has room for.

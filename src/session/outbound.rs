@@ -72,34 +72,8 @@ impl Outbound {
     }
 
     /// Takes an entry in, at the end of the queue.
+    #[inline]
     pub(crate) fn push(&mut self, entry: Entry) -> Key {
-        let key = self.insert(entry);
-        self.queue.push_back(key);
-        key
-    }
-
-    /// Takes an entry in: into the window, as [`enter_window`](Self::enter_window) does, if that
-    /// has room and nothing waits before it; `false` if it went to the end of the queue.
-    #[inline(always)]
-    pub(crate) fn push_through(&mut self, entry: Entry) -> bool {
-        let (size, qos) = (entry.size, entry.message.as_ref().map(Message::qos));
-        let key = self.insert(entry);
-        if self.in_window >= self.window || !self.resend.is_empty() || !self.queue.is_empty() {
-            self.queue.push_back(key);
-            return false;
-        }
-        let Some(packet_id) = self.ids.take(key.index) else {
-            self.queue.push_back(key);
-            return false;
-        };
-        self.leave_queue(size);
-        self.enter(key, packet_id, qos);
-        true
-    }
-
-    /// Takes an entry in that is about to be queued.
-    #[inline(always)]
-    fn insert(&mut self, entry: Entry) -> Key {
         let handle = entry.handle;
         self.len = self.len.saturating_add(1);
         self.queued = self.queued.saturating_add(1);
@@ -117,7 +91,9 @@ impl Outbound {
         if let Some(slot) = self.entries.get_mut(index as usize) {
             *slot = Some(entry);
         }
-        Key { index, handle }
+        let key = Key { index, handle };
+        self.queue.push_back(key);
+        key
     }
 
     /// The entry, if it is still there.
@@ -224,7 +200,7 @@ impl Outbound {
     pub(crate) fn enter_window(&mut self, key: Key) -> Option<&mut Entry> {
         let resent = self.resend.front() == Some(&key);
         let entry = self.get(key)?;
-        let (size, qos) = (entry.size, entry.message.as_ref().map(Message::qos));
+        let size = entry.size;
         let packet_id = match entry.packet_id {
             Some(packet_id) => packet_id,
             None => self.ids.take(key.index)?,
@@ -235,19 +211,13 @@ impl Outbound {
             self.queue.pop_front();
             self.leave_queue(size);
         }
-        self.enter(key, packet_id, qos)
-    }
-
-    /// The window takes an entry that has left the queue.
-    #[inline(always)]
-    fn enter(&mut self, key: Key, packet_id: PacketId, qos: Option<QoS>) -> Option<&mut Entry> {
         self.in_window = self.in_window.saturating_add(1);
         self.ready.push_back(key);
         let entry = self.get_mut(key)?;
         entry.in_window = true;
         entry.packet_id = Some(packet_id);
         if entry.stage == Stage::Queued {
-            entry.stage = match qos {
+            entry.stage = match entry.message.as_ref().map(Message::qos) {
                 Some(QoS::ExactlyOnce) => Stage::AwaitPubRec,
                 _ => Stage::AwaitPubAck,
             };
