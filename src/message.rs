@@ -266,6 +266,7 @@ impl Message {
 
     /// Copies a PUBLISH that was checked, as the packet that it is, whose properties take
     /// `properties_len` bytes, into storage of its own: one allocation.
+    #[inline(always)]
     pub(crate) fn framed(
         publish: &Publish<'_>,
         planned: &Planned<&Publish<'_>, Plan>,

@@ -339,7 +339,7 @@ impl Client {
         let Some(entry) = self.outbound.remove(key) else { return };
         let after = self.forget(entry);
         if properties.is_empty() && !reason_code.is_error() {
-            self.published_well(after, entry.handle, Some(reason_code));
+            self.published_well(after, entry.handle, reason_code);
             return self.open_window();
         }
         let packet = machine::owned_with(properties, frame, self.options.version);

@@ -21,8 +21,8 @@ pub(super) struct Events {
 /// An event that waits.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Waiting {
-    /// [`Published::Sent`](crate::client::Published::Sent)
-    Sent(Handle),
+    /// [`Published::Sent`](crate::client::Published::Sent), for all from the one to the other.
+    Sent(Handle, Handle),
     /// [`Published::Acknowledged`](crate::client::Published::Acknowledged), without a packet.
     Acknowledged(Handle, ReasonCode),
     /// One that waits apart.
@@ -44,17 +44,20 @@ impl Events {
 
     /// Adds that a message was published without anything to be said beside.
     #[inline]
-    pub(super) fn push_published(
-        &mut self,
-        after: Sequence,
-        handle: Handle,
-        code: Option<ReasonCode>,
-    ) {
-        let waiting = match code {
-            Some(code) => Waiting::Acknowledged(handle, code),
-            None => Waiting::Sent(handle),
-        };
-        self.queue.push_back((after, waiting));
+    pub(super) fn push_published(&mut self, after: Sequence, handle: Handle, code: ReasonCode) {
+        self.queue.push_back((after, Waiting::Acknowledged(handle, code)));
+    }
+
+    /// Adds that the bytes of a message were pulled.
+    #[inline]
+    pub(super) fn push_sent(&mut self, handle: Handle) {
+        if let Some((_, Waiting::Sent(_, last))) = self.queue.back_mut()
+            && last.0.checked_add(1) == Some(handle.0)
+        {
+            *last = handle;
+        } else {
+            self.queue.push_back((Sequence::default(), Waiting::Sent(handle, handle)));
+        }
     }
 
     /// Whether the oldest event can be told.
@@ -66,12 +69,19 @@ impl Events {
     /// [taken](Self::pop_other) too.
     #[inline]
     pub(super) fn pop(&mut self, log: &Log) -> Option<Waiting> {
-        let (after, waiting) = *self.queue.front()?;
-        if !log.is_committed(after) {
+        let (after, waiting) = self.queue.front_mut()?;
+        if !log.is_committed(*after) {
             return None;
         }
-        self.queue.pop_front();
-        Some(waiting)
+        let told = *waiting;
+        if let Waiting::Sent(first, last) = waiting
+            && *first < *last
+        {
+            first.0 = first.0.saturating_add(1);
+        } else {
+            self.queue.pop_front();
+        }
+        Some(told)
     }
 
     /// Takes off the oldest event that waits apart.

@@ -185,15 +185,9 @@ impl Client {
         self.events.push(after, event);
     }
 
-    /// Completes the publication of a message well, without a packet to be handed on: with the
-    /// Reason Code of its acknowledgement, if it had one.
+    /// Completes the publication of a message well, without a packet to be handed on.
     #[inline]
-    pub(super) fn published_well(
-        &mut self,
-        after: Sequence,
-        handle: u64,
-        code: Option<ReasonCode>,
-    ) {
+    pub(super) fn published_well(&mut self, after: Sequence, handle: u64, code: ReasonCode) {
         if let Role::None = self.requests.on_published(handle, false) {
             self.events.push_published(after, Handle(handle), code);
         }

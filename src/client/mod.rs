@@ -247,7 +247,7 @@ impl Client {
         }
         match self.events.pop(&self.log) {
             None => {}
-            Some(Waiting::Sent(handle)) => {
+            Some(Waiting::Sent(handle, _)) => {
                 return Output::Event(Event::Published { handle, result: Ok(Published::Sent) });
             }
             Some(Waiting::Acknowledged(handle, reason_code)) => {

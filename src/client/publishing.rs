@@ -259,22 +259,36 @@ impl Client {
     }
 
     /// Takes a message at QoS 1 or 2 in.
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, entry: Entry) {
-        if self.log.is_durable()
+        let key = self.outbound.push(entry);
+        if self.log.is_durable() {
+            self.store(key);
+        }
+        self.open_window();
+    }
+
+    #[inline(never)]
+    fn store(&mut self, key: EntryKey) {
+        if let Some(entry) = self.outbound.get_mut(key)
             && let Some(message) = &entry.message
         {
             let expires = entry.expires.map(|expires| self.calendar.to_unix(expires));
             let value = records::encode_message(message, expires);
             self.log.put(Key::Message(entry.handle).encode(), value);
         }
-        self.outbound.push(entry);
-        self.open_window();
     }
 
     /// Lets as many messages into the window as it has room for.
-    #[inline]
+    #[inline(always)]
     pub(super) fn open_window(&mut self) {
+        if self.outbound.has_waiting() {
+            self.fill_window();
+        }
+    }
+
+    #[inline(never)]
+    fn fill_window(&mut self) {
         while let Some((key, in_flight)) = self.outbound.next_for_window() {
             if !in_flight && !self.is_still_possible(key) {
                 continue;

@@ -56,33 +56,32 @@ impl Client {
         self.advance(now);
         let now = self.now;
         self.events.compact();
-        loop {
+        // Bytes at the front that are done with.
+        let mut done = 0;
+        let received = loop {
             let events = self.events.len();
             let paused = self.is_to_pause();
-            let Some(found) = self.find(connection) else {
-                bytes.clear();
-                return Received::Drained;
+            let Some(found) = self.find(connection).filter(|found| !found.link.is_closing()) else {
+                done = bytes.len();
+                break Received::Drained;
             };
-            if found.link.is_closing() {
-                bytes.clear();
-                return Received::Drained;
-            }
-            if bytes.is_empty() {
-                return Received::Drained;
+            let rest = bytes.get(done..).unwrap_or_default();
+            if rest.is_empty() {
+                break Received::Drained;
             }
             if let Some(pause) = paused {
                 found.link.paused = true;
                 found.link.suspended = pause != Pause::Server;
-                return Received::Paused;
+                break Received::Paused;
             }
             if events >= EVENTS {
-                return Received::More;
+                break Received::More;
             }
             // A packet is large: it stays where it is.
-            let decoded = found.link.decoder.decode(bytes);
+            let decoded = found.link.decoder.decode(rest);
             let (packet, len) = match &decoded {
                 Ok(Some((packet, len))) => (packet, *len),
-                Ok(None) => return Received::Drained,
+                Ok(None) => break Received::Drained,
                 Err(error) => {
                     let violation = (*error).into();
                     self.violation(violation);
@@ -90,20 +89,23 @@ impl Client {
                 }
             };
             found.keep_alive.received(now);
-            let frame = bytes.get(..len).unwrap_or_default();
+            let frame = rest.get(..len).unwrap_or_default();
             match self.on_packet(packet, frame) {
-                Ok(Taken::All) => bytes.advance(len),
+                Ok(Taken::All) => done = done.saturating_add(len),
                 Ok(Taken::Message(located, arrived)) => {
+                    bytes.advance(core::mem::take(&mut done));
                     let message = located.message(bytes.split_to(len).freeze());
                     self.take(message, arrived);
                 }
                 Ok(Taken::Copied(message, arrived)) => {
-                    bytes.advance(len);
+                    done = done.saturating_add(len);
                     self.take(message, arrived);
                 }
                 Err(violation) => self.violation(violation),
             }
-        }
+        };
+        bytes.advance(done);
+        received
     }
 
     #[inline]

@@ -4,10 +4,11 @@ use bytes::Buf;
 
 use crate::client::acknowledging;
 use crate::client::error::{CallError, DisconnectCause, Failure};
-use crate::client::event::{Published, Transmitted};
+use crate::client::event::{Handle, Published, Transmitted};
 use crate::client::machine::{Ack, Client};
 use crate::client::operations;
 use crate::client::publishing;
+use crate::client::requests::Role;
 use crate::error::EncodeError;
 use crate::link::{ConnectionId, Link};
 use crate::message::Message;
@@ -49,18 +50,19 @@ impl Client {
             return Transmitted::All;
         }
         let mut any = false;
-        while let Some(next) = self.next_to_send() {
-            if outgoing.remaining() >= limit.max(1) {
+        let limit = limit.max(1);
+        while let Some((next, before)) = self.next_to_send() {
+            if outgoing.remaining() >= limit {
                 self.sent(any);
                 return Transmitted::More;
             }
             any = true;
             match next {
                 Next::Control => self.pull_control(outgoing),
-                Next::Ack => self.pull_ack(outgoing),
+                Next::Ack => self.pull_acks(limit, outgoing),
                 Next::Operation => self.pull_operation(outgoing),
-                Next::AtMostOnce => self.pull_at_most_once(outgoing),
-                Next::Publish => self.pull_publish(outgoing),
+                Next::AtMostOnce => self.pull_at_most_once(before, limit, outgoing),
+                Next::Publish => self.pull_publishes(before, limit, outgoing),
             }
             self.end_when_drained();
         }
@@ -94,12 +96,14 @@ impl Client {
     /// wants, in the order of its calls. A message that may not be sent yet, for the window or
     /// for a record, holds back none at QoS 0, and no SUBSCRIBE.
     ///
+    /// With the number of the call before which more of the same kind comes next.
+    ///
     /// v5 [MQTT-3.3.4-8] [MQTT-4.9.0-2] [MQTT-4.9.0-3]
     #[inline]
-    fn next_to_send(&mut self) -> Option<Next> {
+    fn next_to_send(&mut self) -> Option<(Next, u64)> {
         let connection = self.connection.as_ref()?;
         if connection.link.has_control() {
-            return Some(Next::Control);
+            return Some((Next::Control, 0));
         }
         if !connection.is_up() {
             return None;
@@ -107,25 +111,24 @@ impl Client {
         if let Some(ack) = self.acks.front()
             && self.log.is_committed(ack.after)
         {
-            return Some(Next::Ack);
+            return Some((Next::Ack, 0));
         }
-        let mut next = None;
-        let mut first = u64::MAX;
-        if let Some(operation) = self.operations.front() {
-            (first, next) = (operation.handle, Some(Next::Operation));
+        let operation = self.operations.front().map_or(u64::MAX, |operation| operation.handle);
+        let at_most_once = self.at_most_once.front().map_or(u64::MAX, |item| item.handle);
+        let publish = match self.outbound.next_ready() {
+            Some((_, entry)) if self.log.is_committed(entry.after) => entry.order,
+            _ => u64::MAX,
+        };
+        let next = operation.min(at_most_once).min(publish);
+        if next == u64::MAX {
+            None
+        } else if next == operation {
+            Some((Next::Operation, 0))
+        } else if next == at_most_once {
+            Some((Next::AtMostOnce, operation.min(publish)))
+        } else {
+            Some((Next::Publish, operation.min(at_most_once)))
         }
-        if let Some(item) = self.at_most_once.front()
-            && item.handle < first
-        {
-            (first, next) = (item.handle, Some(Next::AtMostOnce));
-        }
-        if let Some((_, entry)) = self.outbound.next_ready()
-            && self.log.is_committed(entry.after)
-            && entry.order < first
-        {
-            next = Some(Next::Publish);
-        }
-        next
     }
 
     /// Whether there are bytes of which the caller has not been told.
@@ -137,24 +140,30 @@ impl Client {
         }
     }
 
+    /// Acknowledgements, as long as nothing has to be safe first.
     #[inline]
-    fn pull_ack(&mut self, out: &mut Outgoing) {
-        let Some(ack) = self.acks.pop_front() else { return };
-        if ack.makes_room {
-            self.inbound.make_room();
+    fn pull_acks(&mut self, limit: usize, out: &mut Outgoing) {
+        let Some(connection) = self.connection.as_ref() else { return };
+        while let Some(ack) = self.acks.front()
+            && self.log.is_committed(ack.after)
+            && out.remaining() < limit
+        {
+            if ack.reason_code.get() == 0 && ack.properties.is_empty() {
+                let dup = if ack.dup { 0x08 } else { 0 };
+                let first = (ack.packet_type as u8) << 4 | ack.packet_type.reserved_flags() | dup;
+                let [high, low] = ack.packet_id.get().to_be_bytes();
+                out.room(4).copy_from_slice(&[first, 2, high, low]);
+            } else {
+                write_ack(ack, &connection.link, out);
+            }
+            if ack.makes_room {
+                self.inbound.make_room();
+            }
+            self.acks.pop_front();
         }
         if self.acks.is_empty() {
             self.resume_input();
         }
-        let Some(connection) = self.connection.as_ref() else { return };
-        if ack.reason_code.get() == 0 && ack.properties.is_empty() {
-            let dup = if ack.dup { 0x08 } else { 0 };
-            let first = (ack.packet_type as u8) << 4 | ack.packet_type.reserved_flags() | dup;
-            let [high, low] = ack.packet_id.get().to_be_bytes();
-            out.room(4).copy_from_slice(&[first, 2, high, low]);
-            return;
-        }
-        write_ack(&ack, &connection.link, out);
     }
 
     fn pull_operation(&mut self, out: &mut Outgoing) {
@@ -189,20 +198,26 @@ impl Client {
         self.operations.sent(packet_id, self.now, self.options.response_timeout);
     }
 
+    /// The oldest message, or as many as can be sent as they are.
     #[inline]
-    fn pull_at_most_once(&mut self, out: &mut Outgoing) {
+    fn pull_at_most_once(&mut self, before: u64, limit: usize, out: &mut Outgoing) {
         let (now, version) = (self.now, self.options.version);
         let Some(connection) = self.connection.as_mut() else { return };
+        let (requests, events) = (&mut self.requests, &mut self.events);
+        let accepts =
+            |size, retain| publishing::check(QoS::AtMostOnce, retain, size, connection).is_ok();
+        let sent = |handle| {
+            if let Role::None = requests.on_published(handle, false) {
+                events.push_sent(Handle(handle));
+            }
+        };
+        if connection.link.outgoing_aliases.are_off()
+            && self.at_most_once.pull_frames(before, limit, out, accepts, sent)
+        {
+            return;
+        }
         let Some(item) = self.at_most_once.front() else { return };
         let expires = item.expires;
-        if connection.link.outgoing_aliases.are_off()
-            && let Some((frame, retain)) = self.at_most_once.front_frame()
-            && publishing::check(QoS::AtMostOnce, retain, frame.len(), connection).is_ok()
-        {
-            out.room(frame.len()).copy_from_slice(frame);
-            let Some(handle) = self.at_most_once.pop() else { return };
-            return self.published_well(Sequence::default(), handle, None);
-        }
         let Some(parts) = self.at_most_once.front_parts() else {
             self.at_most_once.pop();
             return;
@@ -230,22 +245,41 @@ impl Client {
         self.published(Sequence::default(), handle, result.map(|()| Published::Sent));
     }
 
+    /// Messages that are in the window, as long as they come `before` another call and nothing has
+    /// to be safe first.
     #[inline]
-    fn pull_publish(&mut self, out: &mut Outgoing) {
-        let (now, version) = (self.now, self.options.version);
-        let Some(connection) = self.connection.as_mut() else { return };
-        let Some((key, entry)) = self.outbound.next_ready() else { return };
-        let Some(message) = &entry.message else { return };
-        if let (Some(packet_id), true, None) = (entry.packet_id, entry.is_framed, entry.expires)
-            && connection.link.outgoing_aliases.are_off()
+    fn pull_publishes(&mut self, before: u64, limit: usize, out: &mut Outgoing) {
+        let Some(connection) = self.connection.as_ref() else { return };
+        if !connection.link.outgoing_aliases.are_off() {
+            return self.pull_publish(out);
+        }
+        let mut any = false;
+        while let Some((_, entry)) = self.outbound.next_ready()
+            && let (Some(packet_id), true, None) = (entry.packet_id, entry.is_framed, entry.expires)
+            && let Some(message) = &entry.message
+            && entry.order < before
+            && out.remaining() < limit
+            && self.log.is_committed(entry.after)
             && let len = message.frame_len()
             && publishing::check(message.qos(), message.retain(), len, connection).is_ok()
         {
             // v5 [MQTT-3.3.1-1], v3.1.1 [MQTT-3.3.1-1]
             message.write_frame(packet_id, entry.sent, out.room(len));
             entry.sent = true;
-            return self.outbound.pulled();
+            self.outbound.pulled();
+            any = true;
         }
+        if !any {
+            self.pull_publish(out);
+        }
+    }
+
+    /// A message that cannot be sent as it is kept, or cannot be sent at all.
+    fn pull_publish(&mut self, out: &mut Outgoing) {
+        let (now, version) = (self.now, self.options.version);
+        let Some(connection) = self.connection.as_mut() else { return };
+        let Some((key, entry)) = self.outbound.next_ready() else { return };
+        let Some(message) = &entry.message else { return };
         let publish = WirePublish {
             // v5 [MQTT-3.3.1-1], v3.1.1 [MQTT-3.3.1-1]
             dup: entry.sent,

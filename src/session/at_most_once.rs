@@ -136,15 +136,38 @@ impl AtMostOnce {
         self.items.front()
     }
 
-    /// The packet of the oldest message as it can be sent, if there is one, and its RETAIN flag.
+    /// Takes off the oldest messages, as long as their packets can be sent as they are and come
+    /// `before` another one, until `out` holds `limit` bytes. Says which they were; `false` if
+    /// there were none.
     #[inline]
-    pub(crate) fn front_frame(&self) -> Option<(&[u8], bool)> {
-        match self.items.front()? {
-            Item { expires: None, body: Body::Small { frame, retain, .. }, .. } => {
-                Some((self.small.chunk().get(..*frame as usize)?, *retain))
-            }
-            _ => None,
+    pub(crate) fn pull_frames(
+        &mut self,
+        before: u64,
+        limit: usize,
+        out: &mut Outgoing,
+        mut accepts: impl FnMut(usize, bool) -> bool,
+        mut sent: impl FnMut(u64),
+    ) -> bool {
+        let room = limit.saturating_sub(out.remaining());
+        let mut len = 0;
+        while let Some(item) = self.items.front()
+            && let Item { handle, expires: None, body: Body::Small { frame, retain, .. } } = item
+            && *handle < before
+            && len < room
+            && accepts(*frame as usize, *retain)
+        {
+            len = len.saturating_add(*frame as usize);
+            self.bytes = self.bytes.saturating_sub(item.size());
+            sent(*handle);
+            self.items.pop_front();
         }
+        let Some(frames) = self.small.chunk().get(..len) else { return false };
+        out.room(len).copy_from_slice(frames);
+        self.small.advance(len);
+        if self.items.is_empty() {
+            self.release_storage();
+        }
+        len > 0
     }
 
     /// The parts of the oldest message.

@@ -72,7 +72,7 @@ impl Outbound {
     }
 
     /// Takes an entry in, at the end of the queue.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, entry: Entry) -> Key {
         let handle = entry.handle;
         self.len = self.len.saturating_add(1);
@@ -171,6 +171,12 @@ impl Outbound {
         if self.foreign(packet_id).is_some() {
             self.ids.release(packet_id);
         }
+    }
+
+    /// Whether anything waits for room in the window.
+    #[inline(always)]
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.queue.is_empty() || !self.resend.is_empty()
     }
 
     /// The message that the window has room for next, with whether it has an identifier already.
