@@ -31,10 +31,6 @@ pub(crate) struct Link {
     pub(crate) maximum_packet_size: u32,
     /// When something has to have happened: the handshake, or the last bytes.
     pub(crate) deadline: Option<Instant>,
-    /// Whether input is paused by this end.
-    pub(crate) paused: bool,
-    /// Whether that is the application's doing, for which the other end cannot be blamed.
-    pub(crate) suspended: bool,
     /// Packets that do not wait for anything, encoded.
     control: VecDeque<Vec<u8>>,
     /// Whether the caller was told that there are bytes to be pulled.
@@ -55,8 +51,6 @@ impl Link {
             outgoing_aliases: OutgoingAliases::default(),
             maximum_packet_size: MAXIMUM_PACKET_SIZE,
             deadline: None,
-            paused: false,
-            suspended: false,
             control: VecDeque::new(),
             announced: false,
             opened: false,
@@ -94,7 +88,6 @@ impl Link {
     pub(crate) fn close(&mut self, last: Option<&Packet<'_>>, deadline: Instant) {
         self.control.clear();
         self.closing = true;
-        self.paused = false;
         self.deadline = Some(deadline);
         // What cannot be sent is not: the connection is closed all the same. v5 [MQTT-3.1.0-1]
         // [MQTT-3.2.2-15]

@@ -17,6 +17,7 @@ const KEEP: usize = 64 * 1024;
 /// A machine appends to it, the caller takes from its front, through [`Buf`]: small packets stand
 /// behind one another in one chunk, a large payload is a chunk of its own that shares the storage
 /// of its message. `chunk` and `advance` serve a plain write, `chunks_vectored` a vectored one.
+/// What was not taken is gone when the machine writes for its next connection.
 ///
 /// ```
 /// use bytes::Buf;
@@ -41,12 +42,30 @@ pub struct Outgoing {
     large: VecDeque<(usize, Bytes)>,
     /// Bytes of the large chunks.
     large_len: usize,
+    /// The connection that the bytes are for.
+    connection: u64,
 }
 
 impl Outgoing {
     /// An empty buffer.
     pub const fn new() -> Self {
-        Self { small: Vec::new(), start: 0, end: 0, large: VecDeque::new(), large_len: 0 }
+        Self {
+            small: Vec::new(),
+            start: 0,
+            end: 0,
+            large: VecDeque::new(),
+            large_len: 0,
+            connection: 0,
+        }
+    }
+
+    /// The bytes that come next are for this connection: what is left of another is thrown away.
+    #[inline]
+    pub(crate) fn begin(&mut self, connection: u64) {
+        if self.connection != connection {
+            self.clear();
+            self.connection = connection;
+        }
     }
 
     /// Throws away what was not taken: it belongs to a connection that is gone.

@@ -51,6 +51,7 @@ const ORDER: &[&str] = &[
     "session::ids",
     "session::publish",
     "session::alias",
+    "session::peer_time",
     "session::keep_alive",
     "session::at_most_once",
     "session::inbound",

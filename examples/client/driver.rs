@@ -6,7 +6,7 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use sansio_mqtt::client::{ConnectionId, Event, Output, Received, Transmitted};
+use sansio_mqtt::client::{ConnectionId, Event, Output, Transmitted};
 use sansio_mqtt::{Client, Instant, Outgoing};
 
 use super::Result;
@@ -34,8 +34,6 @@ pub(super) struct Link {
     pub(super) transport: Option<(ConnectionId, TcpStream)>,
     incoming: BytesMut,
     outgoing: Outgoing,
-    /// Whether whole packets may be left in `incoming`.
-    more: bool,
     /// Whether the program ends with the connection.
     pub(super) ending: bool,
 }
@@ -67,8 +65,6 @@ impl<A: App> Driver<A> {
         if self.store.has_news(self.app.bookmark()) {
             let sequence = self.store.commit(self.app.bookmark())?;
             sequence.into_iter().for_each(|sequence| self.client.committed(sequence));
-        } else if self.link.more {
-            self.receive();
         } else if self.app.on_idle(&mut self.client, self.clock.now())? {
             return Ok(true);
         } else if self.app.is_done() && !self.link.ending {
@@ -104,7 +100,6 @@ impl<A: App> Driver<A> {
         match input {
             Input::Opened(attempt, stream) if attempt == current && !self.link.ending => {
                 self.link.incoming.clear();
-                self.link.outgoing.clear();
                 self.dialer.since = Some(now);
                 self.link.transport = Some((self.client.transport_opened(now)?, stream));
             }
@@ -124,8 +119,7 @@ impl<A: App> Driver<A> {
 
     fn receive(&mut self) {
         let Some((connection, _)) = &self.link.transport else { return };
-        let received = self.client.receive(self.clock.now(), *connection, &mut self.link.incoming);
-        self.link.more = received == Received::More;
+        self.client.receive(self.clock.now(), *connection, &mut self.link.incoming);
     }
 
     fn transmit(&mut self, connection: ConnectionId) {

@@ -1,5 +1,6 @@
 //! Acknowledgements, of what is received and of what was published.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use crate::client::error::{CallError, Failure, Violation};
 use crate::client::event::{Delivery, DeliveryId, Event, Handle, Published};
 use crate::client::machine::{self, Ack, Client};
-use crate::client::records::{DeliveryRecord, FlightRecord, Key};
+use crate::client::records::{DeliveryRecord, FlightRecord, Key, Received as Stored};
 use crate::error::{EncodeError, Feature};
 use crate::message::Message;
 use crate::packet::{Packet, PubAck, PubComp, PubRec, PubRel};
@@ -16,7 +17,7 @@ use crate::packet_type::{PacketType, Sender};
 use crate::properties::Properties;
 use crate::qos::QoS;
 use crate::reason::ReasonCode;
-use crate::session::entry::{Key as EntryKey, Stage};
+use crate::session::entry::{Key as EntryKey, PubRecWords, Stage};
 use crate::session::inbound::{Arrival, Verdict};
 use crate::session::outbound::Misfit;
 use crate::session::store::Sequence;
@@ -105,6 +106,22 @@ impl Client {
     pub(super) fn decide(&mut self, delivery_id: DeliveryId, verdict: Verdict) {
         self.inbound.decide(delivery_id.0, verdict);
         self.send_acknowledgements();
+        if self.log.is_durable() {
+            self.record_decision(delivery_id.0);
+        }
+    }
+
+    /// Stores that the application is done with a message, if the server cannot be told yet.
+    fn record_decision(&mut self, delivery_id: u64) {
+        let Some((packet_id, qos, reason_code)) = self.inbound.decided(delivery_id) else { return };
+        let key = Key::Delivery(delivery_id).encode();
+        let Some(packet_id) = packet_id else {
+            self.log.delete(key);
+            return;
+        };
+        let session = self.session.number;
+        let stage = Stored::Decided { qos, reason_code };
+        self.log.put(key, DeliveryRecord { session, packet_id, stage }.encode());
     }
 
     /// Acknowledges what can be, in the order of receipt, while there is a connection to do it on.
@@ -170,7 +187,8 @@ impl Client {
         if self.log.is_durable() {
             message = message.compact();
             let session = self.session.number;
-            let record = DeliveryRecord { session, packet_id, dup, message: message.clone() };
+            let stage = Stored::Offered { dup, message: message.clone() };
+            let record = DeliveryRecord { session, packet_id, stage };
             after = self.log.put(Key::Delivery(delivery_id).encode(), record.encode());
         }
         self.offer(after, message, Some(DeliveryId(delivery_id)), dup);
@@ -268,6 +286,9 @@ impl Client {
         }
         let order = self.next_number();
         self.outbound.received(key, order);
+        if pub_rec.reason_code != ReasonCode::SUCCESS || !pub_rec.properties.is_empty() {
+            self.keep_words(key, pub_rec, frame);
+        }
         let mut after = Sequence::default();
         if self.log.is_durable() {
             let (session, stage) = (self.session.number, Stage::AwaitPubComp);
@@ -277,6 +298,16 @@ impl Client {
         }
         self.acks.push_back(Ack::new(PacketType::PubRel, packet_id, after));
         Ok(())
+    }
+
+    /// Keeps what PUBREC says, to be told when the message is complete.
+    #[cold]
+    fn keep_words(&mut self, key: EntryKey, pub_rec: &PubRec<'_>, frame: &[u8]) {
+        let packet = machine::owned_with(&pub_rec.properties, frame, self.options.version);
+        if let Some(entry) = self.outbound.get_mut(key) {
+            entry.pub_rec =
+                Some(Box::new(PubRecWords { reason_code: pub_rec.reason_code, packet }));
+        }
     }
 
     /// v5 4.3.3: PUBREL says that the identifier is not known, unless PUBREC was an error.
@@ -303,9 +334,33 @@ impl Client {
         let Some(key) = self.known(found, PacketType::PubComp, pub_comp.packet_id)? else {
             return Ok(());
         };
+        let words = self.outbound.get_mut(key).and_then(|entry| entry.pub_rec.take());
+        if let Some(words) = words {
+            self.complete_with(key, *words, pub_comp, frame);
+            return Ok(());
+        }
         // 0x92: the server had forgotten it, after it had it. v5 3.7.2.1
         self.complete(key, ReasonCode::SUCCESS, &pub_comp.properties, frame);
         Ok(())
+    }
+
+    /// The PUBCOMP of a message is there whose PUBREC said more than success.
+    #[cold]
+    fn complete_with(
+        &mut self,
+        key: EntryKey,
+        words: PubRecWords,
+        pub_comp: &PubComp<'_>,
+        frame: &[u8],
+    ) {
+        let Some(entry) = self.outbound.remove(key) else { return };
+        let after = self.forget(entry);
+        let PubRecWords { reason_code, packet } = words;
+        let packet = packet
+            .or_else(|| machine::owned_with(&pub_comp.properties, frame, self.options.version));
+        let result = Ok(Published::Acknowledged { reason_code, packet });
+        self.published(after, entry.handle, result);
+        self.open_window();
     }
 
     /// What an acknowledgement is for; `None` if it is to be ignored.

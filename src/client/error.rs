@@ -13,6 +13,7 @@ use crate::properties::Properties;
 use crate::property_id::PropertyId;
 use crate::qos::QoS;
 use crate::reason::ReasonCode;
+use crate::session::store::RestoreError;
 
 /// Why a call is refused. Nothing has changed then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
@@ -130,6 +131,10 @@ pub enum Violation {
     /// Session Present, and the client has no session. v5 [MQTT-3.2.2-4]
     #[error("Session Present for a client without a session")]
     UnknownSession,
+    /// A Maximum Packet Size that leaves no room for an acknowledgement: it breaks no rule, and
+    /// nothing can be received over such a connection. v5 3.2.2.3.6
+    #[error("the maximum packet size {0}, too small for an acknowledgement")]
+    UnusableMaximumPacketSize(u32),
     /// The acknowledgement is not the one that comes next for this identifier. v5 4.3.3
     #[error("{packet_type} for the packet identifier {packet_id}, which waits for another packet")]
     WrongAcknowledgement {
@@ -181,6 +186,7 @@ impl Violation {
             Self::Malformed(error) => error.reason_code(),
             Self::TopicAliasAboveMaximum(_) => ReasonCode::TOPIC_ALIAS_INVALID,
             Self::ReceiveMaximumExceeded => ReasonCode::RECEIVE_MAXIMUM_EXCEEDED,
+            Self::UnusableMaximumPacketSize(_) => ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR,
             Self::UnexpectedPacket(_)
             | Self::SessionPresentAfterCleanStart
             | Self::UnknownSession
@@ -272,4 +278,19 @@ impl DisconnectCause {
             _ => Properties::NONE,
         }
     }
+}
+
+/// Why a client cannot be restored.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RestoreFailure {
+    /// A record cannot be read.
+    #[error(transparent)]
+    Record(#[from] RestoreError),
+    /// The options make no CONNECT.
+    #[error(transparent)]
+    Options(#[from] EncodeError),
+    /// The records are those of a client with another Client Identifier, or of another version.
+    #[error("the records are of another Client Identifier or version")]
+    OtherSession,
 }

@@ -18,7 +18,8 @@ use crate::time::Instant;
 /// An operation: what a call returned, and what one event then completes.
 ///
 /// Never used again, after [`restore`](crate::client::Client::restore) neither. In the order of
-/// the calls.
+/// the calls. A process that ends takes its SUBSCRIBEs, requests and messages at QoS 0 with it, and
+/// the events that were not asked for: the next one completes what its records hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Handle(pub(crate) u64);
 
@@ -60,8 +61,8 @@ pub enum Output {
     /// Bytes are ready: pull them with [`transmit`](crate::client::Client::transmit), and again
     /// whenever the transport takes more, until it says that there are no more.
     Transmit(ConnectionId),
-    /// Input was paused: call [`receive`](crate::client::Client::receive) again, with or without
-    /// new bytes.
+    /// Not all was taken of what was received: call [`receive`](crate::client::Client::receive)
+    /// again, with or without new bytes.
     Resume(ConnectionId),
     /// All bytes are pulled, or their time is over: shut the transport down.
     Close(ConnectionId),
@@ -72,13 +73,10 @@ pub enum Output {
 
 /// What [`receive`](crate::client::Client::receive) did with the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[must_use]
 pub enum Received {
     /// All whole packets were taken; what is left is the beginning of one.
     Drained,
-    /// There may be more: call again when the outputs have been taken.
-    More,
-    /// No more is taken until [`Output::Resume`].
+    /// There may be more, of which nothing is taken until [`Output::Resume`] says so.
     Paused,
 }
 
@@ -209,7 +207,7 @@ pub enum Published {
     Acknowledged {
         /// Success, or that nobody subscribes to it: 0x10.
         reason_code: ReasonCode,
-        /// The PUBACK or PUBREC, if it has properties.
+        /// The PUBACK or PUBREC if it has properties, or else the PUBCOMP if that has some.
         packet: Option<Box<OwnedPacket>>,
     },
 }
@@ -230,7 +228,7 @@ pub struct Answer {
 pub struct Counters {
     /// Acknowledgements for Packet Identifiers that are not in use, which are ignored.
     pub unknown_acknowledgements: u64,
-    /// Messages at QoS 2 that the server sent again, which were not delivered again.
+    /// Messages at QoS 1 and 2 that the server sent again, which were not delivered again.
     pub duplicates: u64,
 }
 

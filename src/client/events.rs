@@ -16,7 +16,14 @@ pub(super) struct Events {
     others: VecDeque<Event>,
     /// How many of the others share no buffer any more.
     compacted: usize,
+    /// Bytes of the messages among them.
+    bytes: usize,
 }
+
+/// So many events, and so many bytes of messages, wait for the application at most before no more
+/// input is taken.
+const EVENTS: usize = 128;
+const BYTES: usize = 1 << 20;
 
 /// An event that waits.
 #[derive(Debug, Clone, Copy)]
@@ -30,14 +37,16 @@ pub(super) enum Waiting {
 }
 
 impl Events {
+    /// Whether the application has to take some before more input is taken.
     #[inline]
-    pub(super) fn len(&self) -> usize {
-        self.queue.len()
+    pub(super) fn is_full(&self) -> bool {
+        self.queue.len() >= EVENTS || self.bytes >= BYTES
     }
 
     /// Adds an event, to be told when `after` is safe.
     #[inline]
     pub(super) fn push(&mut self, after: Sequence, event: Event) {
+        self.bytes = self.bytes.saturating_add(size(&event));
         self.queue.push_back((after, Waiting::Other));
         self.others.push_back(event);
     }
@@ -88,7 +97,9 @@ impl Events {
     #[inline]
     pub(super) fn pop_other(&mut self) -> Option<Event> {
         self.compacted = self.compacted.saturating_sub(1);
-        self.others.pop_front()
+        let event = self.others.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(size(&event));
+        Some(event)
     }
 
     /// Gives the messages that the application has not taken storage of their own.
@@ -106,5 +117,16 @@ impl Events {
             }
         }
         self.compacted = self.others.len();
+    }
+}
+
+/// Bytes of the message that an event brings.
+#[inline]
+fn size(event: &Event) -> usize {
+    match event {
+        Event::Message(delivery) | Event::Response { result: Ok(delivery), .. } => {
+            delivery.message.size()
+        }
+        _ => 0,
     }
 }

@@ -23,9 +23,13 @@ use crate::reason::ReasonCode;
 use crate::session::alias::{IncomingAliases, OutgoingAliases};
 use crate::session::entry::Stage;
 use crate::session::keep_alive::KeepAlive;
+use crate::session::peer_time::PeerTime;
 use crate::session::store::Sequence;
 use crate::time::Instant;
 use crate::version::Version;
+
+/// Bytes of an acknowledgement, without which nothing can be received.
+const SMALLEST_MAXIMUM: u32 = 4;
 
 impl Client {
     /// A transport to the server is open: CONNECT is ready to be sent on it.
@@ -46,7 +50,8 @@ impl Client {
             CleanStart::First if version.is_v5() => !self.session.exists,
             // A session that begins clean ends with its connection: the next one lasts.
             CleanStart::First => !self.session.exists && !self.session.had_connection,
-            CleanStart::Never => false,
+            // v5 3.2.2.1.1
+            CleanStart::Never => self.session.is_unknown,
         };
         // v3.1.1 [MQTT-3.1.3-7]
         let clean_start = clean_start || client_id.is_empty() && version == Version::V3_1_1;
@@ -70,6 +75,9 @@ impl Client {
             phase: Phase::AwaitConnAck,
             keep_alive: KeepAlive::off(),
             authentication,
+            peer_time: PeerTime::default(),
+            paused: None,
+            unread: 0,
             authentication_deadline: None,
             clean_start,
             server: ServerOptions::unknown(&self.options, clean_start),
@@ -109,12 +117,17 @@ impl Client {
         connection.server = ServerOptions::new(conn_ack, &self.options, clean_start);
         self.set_up_link();
         self.check_method(&conn_ack.properties)?;
+        let maximum = self.outgoing_maximum();
+        if maximum < SMALLEST_MAXIMUM {
+            return Err(Violation::UnusableMaximumPacketSize(maximum));
+        }
         let version = self.options.version;
         if conn_ack.session_present && clean_start {
             return Err(Violation::SessionPresentAfterCleanStart);
         }
         let adopts = self.options.adopt_session || !version.is_v5();
         if conn_ack.session_present && !self.session.exists && !adopts {
+            self.session.is_unknown = true;
             return Err(Violation::UnknownSession);
         }
         // 3.1 does not tell: whoever does not ask for a new session has the old one.
@@ -124,6 +137,11 @@ impl Client {
         };
         self.begin(conn_ack, *packet, resumed);
         Ok(())
+    }
+
+    /// The server's Maximum Packet Size.
+    fn outgoing_maximum(&self) -> u32 {
+        self.connection.as_ref().map_or(u32::MAX, |found| found.server.maximum_packet_size)
     }
 
     /// Sets the connection up for what the server accepts.
@@ -157,6 +175,7 @@ impl Client {
         let Some(connection) = &self.connection else { return };
         let server = connection.server.clone();
         self.session.exists = true;
+        self.session.is_unknown = false;
         self.session.had_connection = true;
         self.session.expires = None;
         self.session.expiry_interval = server.session_expiry_interval;
@@ -206,9 +225,13 @@ impl Client {
             }
         }
         for key in self.outbound.in_flight() {
-            let republishes = self.options.session_lost == SessionLost::Republish
-                && self.outbound.get_mut(key).is_some_and(|e| e.stage != Stage::AwaitPubComp);
-            if republishes {
+            // What was never pulled is not lost, whatever is to become of what is.
+            let waits = self.options.session_lost == SessionLost::Republish;
+            let waits = self
+                .outbound
+                .get_mut(key)
+                .is_some_and(|entry| !entry.sent || waits && entry.stage != Stage::AwaitPubComp);
+            if waits {
                 self.outbound.requeue(key);
                 if self.log.is_durable() {
                     self.log.delete(Key::Flight(key.handle()).encode());
@@ -235,6 +258,8 @@ impl Client {
             return Sequence::default();
         }
         let record = SessionRecord {
+            version: self.options.version,
+            client_id: &self.options.client_id,
             epoch: u32::try_from(self.last_number >> records::EPOCH_BITS).unwrap_or(u32::MAX),
             number: self.session.number,
             exists: self.session.exists,
@@ -333,7 +358,8 @@ impl Client {
         connection.link.control(&Packet::Auth(auth))?;
         connection.authentication = AuthenticationTurn::Server;
         if connection.is_up() {
-            connection.authentication_deadline = Some(self.now + self.options.response_timeout);
+            let server_now = connection.peer_time.of(self.now);
+            connection.authentication_deadline = Some(server_now + self.options.response_timeout);
         } else {
             connection.link.deadline = Some(self.now + self.options.connect_timeout);
         }

@@ -26,6 +26,7 @@ use crate::session::at_most_once::AtMostOnce;
 use crate::session::inbound::Inbound;
 use crate::session::keep_alive::KeepAlive;
 use crate::session::outbound::Outbound;
+use crate::session::peer_time::PeerTime;
 use crate::session::store::{Log, Sequence};
 use crate::time::{Calendar, Instant};
 
@@ -66,12 +67,32 @@ pub(super) struct Connection {
     pub(super) phase: Phase,
     pub(super) keep_alive: KeepAlive,
     pub(super) authentication: AuthenticationTurn,
-    /// When an answer to re-authentication must have come.
+    /// What the server had time for.
+    pub(super) peer_time: PeerTime,
+    /// For what the input is paused.
+    pub(super) paused: Option<Pause>,
+    /// How many bytes of the input were left the last time.
+    pub(super) unread: usize,
+    /// When an answer to re-authentication must have come, by the server's time.
     pub(super) authentication_deadline: Option<Instant>,
     pub(super) clean_start: bool,
     pub(super) server: ServerOptions,
     /// The DISCONNECT that ends the connection when all is done, and until when.
     pub(super) draining: Option<(OwnedPacket, Instant)>,
+}
+
+/// For what input is paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pause {
+    /// The application has to take the events there are.
+    Events,
+    /// Records have to be safe before the application can be told of what was received.
+    Store,
+    /// The application has to acknowledge something: in 3.x, where the server cannot be told how
+    /// much may be unacknowledged.
+    Application,
+    /// The server has to take what it makes the client say.
+    Server,
 }
 
 #[derive(Debug)]
@@ -96,6 +117,8 @@ pub(super) enum AuthenticationTurn {
 pub(super) struct Session {
     /// Whether the client has one.
     pub(super) exists: bool,
+    /// Whether the server has one that the client knows nothing of, and may not go on with.
+    pub(super) is_unknown: bool,
     /// Whether a server has accepted a connection of this process.
     pub(super) had_connection: bool,
     /// Tells the exchanges of this session from those of earlier ones.
@@ -223,7 +246,7 @@ impl Client {
                 let topic_filters = topic_filters(&operation, self.options.version);
                 self.emit(Event::Resubscribed { topic_filters, result: Err(failure) });
             }
-            Purpose::Response => self.requests.subscribed = false,
+            Purpose::Response => self.responses_refused(&failure),
         }
     }
 
@@ -255,6 +278,7 @@ impl Client {
         connection.link.close(last, deadline);
         connection.phase = Phase::Closing(cause);
         connection.draining = None;
+        connection.paused = None;
         connection.authentication = AuthenticationTurn::Nobody;
         self.disconnected(was_up);
         if self.connection.as_ref().is_some_and(|connection| !connection.link.has_control()) {

@@ -30,19 +30,24 @@
 //!         Output::Event(Event::Published { result, .. }) => println!("{result:?}"),
 //!         Output::Event(event) => println!("{event:?}"),
 //!         Output::Store(_) => {} // Of a client that was restored from records only.
-//!         Output::Resume(connection) => drop(client.receive(now(), connection, &mut incoming)),
-//!         Output::Close(_) => return Ok(()),
+//!         Output::Resume(connection) => {
+//!             client.receive(now(), connection, &mut incoming);
+//!         }
+//!         Output::Close(_) => return Ok(()), // The transport is shut down as it is dropped.
 //!         Output::Timeout(_deadline) => {
 //!             // Wait for bytes, for `_deadline` at most.
 //!             let mut bytes = [0; 4096];
 //!             match transport.read(&mut bytes) {
-//!                 Ok(0) => client.transport_closed(now(), connection),
-//!                 Ok(len) => {
+//!                 Ok(len) if len > 0 => {
 //!                     incoming.extend_from_slice(&bytes[..len]);
-//!                     let _ = client.receive(now(), connection, &mut incoming);
+//!                     client.receive(now(), connection, &mut incoming);
 //!                 }
 //!                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-//!                 Err(_) => client.transport_closed(now(), connection),
+//!                 _ => {
+//!                     // The session goes on when another transport is opened.
+//!                     client.transport_closed(now(), connection);
+//!                     return Ok(());
+//!                 }
 //!             }
 //!             client.handle_timeout(now());
 //!         }
@@ -67,7 +72,7 @@ mod restoring;
 mod subscribing;
 mod transmitting;
 
-pub use self::error::{CallError, DisconnectCause, Failure, Violation};
+pub use self::error::{CallError, DisconnectCause, Failure, RestoreFailure, Violation};
 pub use self::event::{
     Answer, Connected, Counters, Delivery, DeliveryId, Event, Handle, Output, Published, Received,
     ServerOptions, Transmitted,
@@ -154,7 +159,7 @@ impl Client {
     /// # Errors
     ///
     /// [`RestoreFailure`] names the key of a record that cannot be read, or says why the options
-    /// make no CONNECT.
+    /// make no CONNECT, or another client than the one whose records these are.
     pub fn restore<K: AsRef<[u8]>, V: AsRef<[u8]>>(
         options: Options,
         now: Instant,
@@ -167,7 +172,7 @@ impl Client {
         for (key, value) in records {
             sorted.add(key.as_ref(), value.as_ref())?;
         }
-        client.take_records(now, sorted);
+        client.take_records(now, sorted)?;
         Ok(client)
     }
 
@@ -213,13 +218,13 @@ impl Client {
         if !connection.is_up() {
             return;
         }
-        let is_late =
-            is_due(connection.authentication_deadline) || is_due(self.operations.deadline());
-        if is_late && !connection.link.suspended {
+        let server_now = connection.peer_time.of(now);
+        let is_late = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= server_now);
+        if is_late(connection.authentication_deadline) || is_late(self.operations.deadline()) {
             let code = ReasonCode::UNSPECIFIED_ERROR;
             return self.close(DisconnectCause::ResponseTimeout, Some(code));
         }
-        match connection.keep_alive.poll(now, connection.link.suspended) {
+        match connection.keep_alive.poll(now, &connection.peer_time) {
             Due::Nothing => {}
             Due::Ping => connection.link.ping(),
             Due::Dead => {
@@ -267,6 +272,7 @@ impl Client {
         {
             return Output::Transmit(connection.link.id);
         }
+        self.resume_input();
         if let Some(connection) = self.resume.take() {
             return Output::Resume(connection);
         }
@@ -290,15 +296,15 @@ impl Client {
             return [requests, self.session.expires].into_iter().flatten().min();
         };
         let up = connection.is_up();
-        let answers = up && !connection.link.suspended;
+        let peer = &connection.peer_time;
         let draining = connection.draining.as_ref().map(|(_, deadline)| *deadline);
         let deadlines = [
             requests,
             draining,
             connection.link.deadline,
-            connection.authentication_deadline.filter(|_| answers),
-            self.operations.deadline().filter(|_| answers),
-            connection.keep_alive.deadline(connection.link.suspended).filter(|_| up),
+            connection.authentication_deadline.and_then(|at| peer.comes(at)).filter(|_| up),
+            self.operations.deadline().and_then(|at| peer.comes(at)).filter(|_| up),
+            connection.keep_alive.deadline(peer).filter(|_| up),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -322,15 +328,4 @@ impl Client {
     pub fn counters(&self) -> Counters {
         self.counters
     }
-}
-
-/// Why a client cannot be restored.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RestoreFailure {
-    /// A record cannot be read.
-    #[error(transparent)]
-    Record(#[from] RestoreError),
-    /// The options make no CONNECT.
-    #[error(transparent)]
-    Options(#[from] EncodeError),
 }

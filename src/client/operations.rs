@@ -3,7 +3,6 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use bytes::Bytes;
 
@@ -101,8 +100,27 @@ impl Operation {
     }
 }
 
-/// What was subscribed to: options and Subscription Identifier.
-type Subscribed = (QoS, bool, bool, crate::packet::RetainHandling, Option<u32>);
+/// How a filter is subscribed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Subscribed {
+    /// The Subscription Options.
+    pub(crate) options: u8,
+    /// The Subscription Identifier.
+    pub(crate) identifier: Option<u32>,
+}
+
+impl Subscribed {
+    /// What a SUBSCRIBE came to, by its filters.
+    pub(crate) fn of<'a>(
+        subscribe: &Subscribe<'a>,
+        codes: &[ReasonCode],
+    ) -> impl Iterator<Item = (&'a str, Self)> {
+        let identifier = subscribe.properties.subscription_identifiers().next();
+        let answered = subscribe.subscriptions.iter().zip(codes);
+        let granted = answered.filter(|(_, code)| !code.is_error());
+        granted.map(move |(one, _)| (one.topic_filter, Self { options: one.options(), identifier }))
+    }
+}
 
 /// The operations of a client, and the subscriptions that came of them.
 #[derive(Debug, Default)]
@@ -150,12 +168,12 @@ impl Operations {
         self.next_number
     }
 
-    /// The operation that is next was sent under an identifier.
-    pub(crate) fn sent(&mut self, packet_id: PacketId, now: Instant, timeout: Duration) {
+    /// The operation that is next was sent under an identifier, to be answered until then.
+    pub(crate) fn sent(&mut self, packet_id: PacketId, deadline: Instant) {
         let Some(mut operation) = self.queue.pop_front() else { return };
         operation.packet_id = Some(packet_id);
         operation.attempts = operation.attempts.saturating_add(1);
-        operation.deadline = now + timeout;
+        operation.deadline = deadline;
         self.sent.insert(self.next_number, operation);
         // Below 2^31: an identifier tells it from a message by the highest bit.
         self.next_number = self.next_number.wrapping_add(1) & 0x7fff_ffff;
@@ -171,15 +189,10 @@ impl Operations {
         self.sent.remove(&number)
     }
 
-    /// When the first answer must have come.
+    /// When the first answer must have come, by the server's time.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         // Those sent first have the lowest numbers.
         self.sent.values().next().map(|operation| operation.deadline)
-    }
-
-    /// The answers could not be read until now: they have until then.
-    pub(crate) fn postpone(&mut self, deadline: Instant) {
-        self.sent.values_mut().for_each(|operation| operation.deadline = deadline);
     }
 
     /// The connection is gone: what was sent is sent again on the next one, unless that was tried
@@ -202,25 +215,14 @@ impl Operations {
         (ids, given_up)
     }
 
-    /// Remembers what a SUBSCRIBE came to.
-    pub(crate) fn subscribed(&mut self, subscribe: &Subscribe<'_>, codes: &[ReasonCode]) {
-        let identifier = subscribe.properties.subscription_identifiers().next();
-        for (subscription, code) in subscribe.subscriptions.iter().zip(codes) {
-            if code.is_error() {
-                continue;
-            }
-            let Subscription { topic_filter, qos, no_local, retain_as_published, retain_handling } =
-                subscription;
-            let kept = (qos, no_local, retain_as_published, retain_handling, identifier);
-            self.subscriptions.insert(topic_filter.into(), kept);
-        }
+    /// Remembers a subscription.
+    pub(crate) fn subscribed(&mut self, filter: &str, subscribed: Subscribed) {
+        self.subscriptions.insert(filter.into(), subscribed);
     }
 
-    /// Forgets what an UNSUBSCRIBE ended.
-    pub(crate) fn unsubscribed<'a>(&mut self, filters: impl Iterator<Item = &'a str>) {
-        for filter in filters {
-            self.subscriptions.remove(filter);
-        }
+    /// Forgets a subscription; `false` if it was not remembered.
+    pub(crate) fn unsubscribed(&mut self, filter: &str) -> bool {
+        self.subscriptions.remove(filter).is_some()
     }
 
     /// The SUBSCRIBE packets by which a server that lost everything has it again: one for each
@@ -230,16 +232,9 @@ impl Operations {
         // What an earlier connection broke off is among the others.
         self.queue.retain(|operation| operation.purpose != Purpose::Resubscribe);
         let mut by_identifier: BTreeMap<Option<u32>, Vec<Subscription<'_>>> = BTreeMap::new();
-        for (filter, (qos, no_local, retain_as_published, retain_handling, identifier)) in
-            &self.subscriptions
-        {
-            by_identifier.entry(*identifier).or_default().push(Subscription {
-                topic_filter: filter,
-                qos: *qos,
-                no_local: *no_local,
-                retain_as_published: *retain_as_published,
-                retain_handling: *retain_handling,
-            });
+        for (filter, Subscribed { options, identifier }) in &self.subscriptions {
+            let subscription = Subscription::with_options(filter, *options);
+            by_identifier.entry(*identifier).or_default().extend(subscription);
         }
         let mut operations = Vec::new();
         for (identifier, subscriptions) in &by_identifier {

@@ -30,6 +30,10 @@ pub enum CleanStart {
     /// lasts.
     First,
     /// Every connection resumes the session, if there is one.
+    ///
+    /// In 5.0 a session that only the server knows is not gone on with, unless the options
+    /// [adopt](Options::adopt_session) it: the connection is closed, and the next one begins a new
+    /// session.
     Never,
 }
 
@@ -125,6 +129,10 @@ pub struct Options {
     /// In 5.0 a client must close the connection then, v5 [MQTT-3.2.2-4], which is the default:
     /// it cannot know what was in flight. A program that keeps nothing from run to run, and
     /// wants what the server has kept for it, sets this. Before 5.0 a client always goes on.
+    ///
+    /// What such a program publishes at QoS 2 may be taken for a message of an earlier run whose
+    /// exchange was broken off under the same Packet Identifier, and is lost then. Whoever cannot
+    /// have that [restores](crate::client::Client::restore) the client from its records.
     pub adopt_session: bool,
     /// Keep Alive, in seconds; 0 for none. The default is 60. v5 3.1.2.10
     pub keep_alive: u16,
@@ -140,7 +148,7 @@ pub struct Options {
     /// is not clean does not expire. The default is 0. v5 3.1.2.11.2
     pub session_expiry_interval: u32,
     /// Receive Maximum: how many messages at QoS 1 and 2 may be unacknowledged; 1 to 65,535. In 3.x,
-    /// which does not have it, the input is paused at so many that the application has not
+    /// which does not have it, the input is paused before one more than the application has not
     /// acknowledged. The default is 256. v5 3.1.2.11.3
     pub receive_maximum: u16,
     /// Maximum Packet Size, in bytes; in 3.x, which cannot tell the server, the connection is
@@ -175,7 +183,8 @@ pub struct Options {
     /// What becomes of messages in flight when the server lost the session. The default is that
     /// they fail.
     pub session_lost: SessionLost,
-    /// Whether to subscribe again to what was subscribed to, when the server lost the session.
+    /// Whether to subscribe again to what was subscribed to, when the server lost the session. A
+    /// client with records does for what earlier processes subscribed to, too.
     pub resubscribe: bool,
     /// The topic that responses to [requests](crate::client::Client::request) are asked for at. The
     /// client subscribes to it with the first request. Of 5.0. v5 4.10
@@ -185,8 +194,9 @@ pub struct Options {
     /// default is 20 s.
     pub connect_timeout: Duration,
     /// How long the server may take to answer PINGREQ, SUBSCRIBE, UNSUBSCRIBE and
-    /// re-authentication. Acknowledgements of messages may take as long as they like. The
-    /// default is 20 s.
+    /// re-authentication. The time in which it cannot be heard does not count: while the
+    /// application holds up the input, and while one packet is on its way. Acknowledgements of
+    /// messages may take as long as they like. The default is 20 s.
     pub response_timeout: Duration,
     /// How long a transport may take to take the last bytes, and a graceful end to come to it.
     /// The default is 5 s.

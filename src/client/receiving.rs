@@ -5,7 +5,7 @@ use bytes::{Buf, BytesMut};
 use crate::client::acknowledging::Arrived;
 use crate::client::error::{DisconnectCause, Violation};
 use crate::client::event::Received;
-use crate::client::machine::{self, Client, Connection, Phase};
+use crate::client::machine::{self, Client, Connection, Pause, Phase};
 use crate::link::ConnectionId;
 use crate::message::{Located, Message};
 use crate::packet::{Packet, Publish};
@@ -13,23 +13,8 @@ use crate::properties::Properties;
 use crate::session::alias::AliasError;
 use crate::time::Instant;
 
-/// How many events may wait for the application before no more input is taken.
-const EVENTS: usize = 128;
-
 /// How many acknowledgements may wait for the transport before no more input is taken.
 const ACKS: usize = 4096;
-
-/// For what input is paused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pause {
-    /// The application has to acknowledge something: in 3.x, where the server cannot be told how
-    /// much may be unacknowledged.
-    Application,
-    /// The server has to take what it makes the client say.
-    Server,
-    /// Records have to be safe before the application can be told of what was received.
-    Store,
-}
 
 /// What becomes of the bytes of a packet.
 enum Taken {
@@ -43,10 +28,12 @@ enum Taken {
 
 impl Client {
     /// Takes bytes from the server: all whole packets at the front of `bytes`, which are taken
-    /// off; what is left is the beginning of one.
+    /// off; what is left is the beginning of one, or waits for [`Output::Resume`].
     ///
     /// Received messages share the storage of `bytes` until the next call, by when the
     /// application has taken them, or they are copied.
+    ///
+    /// [`Output::Resume`]: crate::client::Output::Resume
     pub fn receive(
         &mut self,
         now: Instant,
@@ -56,11 +43,29 @@ impl Client {
         self.advance(now);
         let now = self.now;
         self.events.compact();
+        if let Some(found) = self.find(connection)
+            && bytes.len() > found.unread
+        {
+            found.peer_time.received(now);
+            found.keep_alive.received(now);
+        }
+        let received = self.receive_packets(connection, bytes);
+        if let Some(found) = self.find(connection) {
+            found.unread = bytes.len();
+            if received == Received::Drained && !bytes.is_empty() {
+                found.peer_time.partial(now);
+            }
+        }
+        received
+    }
+
+    #[inline]
+    fn receive_packets(&mut self, connection: ConnectionId, bytes: &mut BytesMut) -> Received {
         // Bytes at the front that are done with.
         let mut done = 0;
         let received = loop {
-            let events = self.events.len();
-            let paused = self.is_to_pause();
+            let pause = self.pause();
+            let is_full = self.is_full();
             let Some(found) = self.find(connection).filter(|found| !found.link.is_closing()) else {
                 done = bytes.len();
                 break Received::Drained;
@@ -69,13 +74,8 @@ impl Client {
             if rest.is_empty() {
                 break Received::Drained;
             }
-            if let Some(pause) = paused {
-                found.link.paused = true;
-                found.link.suspended = pause != Pause::Server;
-                break Received::Paused;
-            }
-            if events >= EVENTS {
-                break Received::More;
+            if let Some(pause) = pause {
+                break self.pause_input(pause);
             }
             // A packet is large: it stays where it is.
             let decoded = found.link.decoder.decode(rest);
@@ -88,7 +88,10 @@ impl Client {
                     continue;
                 }
             };
-            found.keep_alive.received(now);
+            // What else the server says is heard: the application may be waiting for it.
+            if is_full && self.is_new_message(packet) {
+                break self.pause_input(Pause::Application);
+            }
             let frame = rest.get(..len).unwrap_or_default();
             match self.on_packet(packet, frame) {
                 Ok(Taken::All) => done = done.saturating_add(len),
@@ -115,37 +118,72 @@ impl Client {
         }
     }
 
-    /// What has to happen before more is taken.
+    /// What has to happen before anything more is taken.
     #[inline]
-    fn is_to_pause(&self) -> Option<Pause> {
-        if self.events.len() >= EVENTS && !self.events.is_ready(&self.log) {
-            return Some(Pause::Store);
+    fn pause(&self) -> Option<Pause> {
+        if self.events.is_full() {
+            let is_ready = self.events.is_ready(&self.log);
+            return Some(if is_ready { Pause::Events } else { Pause::Store });
         }
-        if !self.connection.as_ref().is_some_and(Connection::is_up) {
-            // CONNACK tells what becomes of what waits.
-            return None;
-        }
+        // CONNACK tells what becomes of what waits before it.
+        let is_up = self.connection.as_ref().is_some_and(Connection::is_up);
+        (is_up && self.acks.len() >= ACKS).then_some(Pause::Server)
+    }
+
+    /// Whether the application has as many messages as it may have that it has not acknowledged.
+    /// In 5.0 the server keeps to that, but there may be as many of an earlier session.
+    #[inline]
+    fn is_full(&self) -> bool {
         let maximum = usize::from(self.options.receive_maximum).max(1);
-        if !self.options.version.is_v5() && self.inbound.undecided() >= maximum {
-            return Some(Pause::Application);
+        let maximum =
+            if self.options.version.is_v5() { maximum.saturating_mul(2) } else { maximum };
+        self.inbound.undecided() >= maximum
+    }
+
+    /// Whether this is one more message that the application has to acknowledge.
+    fn is_new_message(&self, packet: &Packet<'_>) -> bool {
+        match packet {
+            Packet::Publish(Publish { packet_id: Some(packet_id), dup, .. }) => {
+                self.inbound.is_new(*packet_id, *dup)
+            }
+            _ => false,
         }
-        (self.acks.len() >= ACKS).then_some(Pause::Server)
+    }
+
+    #[cold]
+    fn pause_input(&mut self, pause: Pause) -> Received {
+        if let Some(connection) = self.connection.as_mut() {
+            connection.paused = Some(pause);
+            // For what the server does it can be blamed.
+            if pause != Pause::Server {
+                connection.peer_time.stop(self.now);
+            }
+        }
+        Received::Paused
     }
 
     /// Goes on with the input, if it was paused and need not be any more.
+    #[inline]
     pub(super) fn resume_input(&mut self) {
-        let (pause, now) = (self.is_to_pause(), self.now);
-        let Some(connection) = self.connection.as_mut() else { return };
-        if connection.link.paused && pause.is_none() {
-            connection.link.paused = false;
-            connection.link.suspended = false;
-            connection.keep_alive.resumed(now);
-            let deadline = now + self.options.response_timeout;
-            let awaited = &mut connection.authentication_deadline;
-            *awaited = awaited.and(Some(deadline));
-            self.operations.postpone(deadline);
-            self.resume = Some(connection.link.id);
+        if let Some(Connection { paused: Some(pause), .. }) = &self.connection {
+            let goes_on = match pause {
+                Pause::Application => !self.is_full(),
+                _ => self.pause().is_none(),
+            };
+            if goes_on {
+                self.go_on();
+            }
         }
+    }
+
+    #[cold]
+    fn go_on(&mut self) {
+        let now = self.now;
+        let Some(connection) = self.connection.as_mut() else { return };
+        connection.paused = None;
+        connection.peer_time.go_on(now);
+        connection.keep_alive.received(now);
+        self.resume = Some(connection.link.id);
     }
 
     #[inline]

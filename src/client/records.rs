@@ -7,26 +7,32 @@
 
 use alloc::vec::Vec;
 
+use crate::client::operations::Subscribed;
 use crate::message::Message;
-use crate::packet::Publish;
+use crate::packet::{Publish, Subscription};
 use crate::packet_id::PacketId;
 use crate::packet_type::Places;
 use crate::properties::{Properties, PropertyBlock};
 use crate::property::Property;
 use crate::qos::QoS;
+use crate::reason::ReasonCode;
 use crate::session::entry::Stage;
 use crate::session::store::{Reader, Writer};
 use crate::time::UnixTime;
-use crate::topic::TopicName;
+use crate::topic::{TopicFilter, TopicName};
+use crate::version::Version;
 
 /// The low bits of a number count within a process, those above count processes.
-pub(crate) const EPOCH_BITS: u32 = 44;
+pub(crate) const EPOCH_BITS: u32 = 32;
 
 const FORMAT: u8 = 1;
 
+/// In place of a DUP flag: the application is done with the message.
+const DECIDED: u8 = 2;
+
 /// What a key is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Key {
+pub(crate) enum Key<'a> {
     Session,
     /// The message of an operation.
     Message(u64),
@@ -36,9 +42,11 @@ pub(crate) enum Key {
     Delivery(u64),
     /// An identifier that waits for PUBREL.
     Released(PacketId),
+    /// A Topic Filter that is subscribed to.
+    Subscription(&'a str),
 }
 
-impl Key {
+impl<'a> Key<'a> {
     pub(crate) fn encode(self) -> Vec<u8> {
         let writer = Writer::default();
         match self {
@@ -47,11 +55,12 @@ impl Key {
             Self::Flight(handle) => writer.byte(b'f').u64(handle),
             Self::Delivery(id) => writer.byte(b'd').u64(id),
             Self::Released(packet_id) => writer.byte(b'r').u16(packet_id.get()),
+            Self::Subscription(filter) => writer.byte(b'b').bytes(filter.as_bytes()),
         }
         .0
     }
 
-    pub(crate) fn decode(key: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(key: &'a [u8]) -> Option<Self> {
         let mut reader = Reader(key);
         let key = match reader.byte()? {
             b's' => Self::Session,
@@ -59,6 +68,7 @@ impl Key {
             b'f' => Self::Flight(reader.u64()?),
             b'd' => Self::Delivery(reader.u64()?),
             b'r' => Self::Released(PacketId::new(reader.u16()?)?),
+            b'b' => Self::Subscription(TopicFilter::new(reader.text()?).ok()?.as_str()),
             _ => return None,
         };
         reader.finish().map(|()| key)
@@ -66,8 +76,11 @@ impl Key {
 }
 
 /// What is stored of the session.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SessionRecord<'a> {
+    /// Whose it is.
+    pub(crate) version: Version,
+    pub(crate) client_id: &'a str,
     pub(crate) epoch: u32,
     pub(crate) number: u32,
     pub(crate) exists: bool,
@@ -80,6 +93,8 @@ impl<'a> SessionRecord<'a> {
     pub(crate) fn encode(&self) -> Vec<u8> {
         Writer::default()
             .byte(FORMAT)
+            .byte(self.version.protocol_level())
+            .bytes(self.client_id.as_bytes())
             .u32(self.epoch)
             .u32(self.number)
             .byte(self.exists.into())
@@ -92,6 +107,13 @@ impl<'a> SessionRecord<'a> {
     pub(crate) fn decode(value: &'a [u8]) -> Option<Self> {
         let mut reader = versioned(value)?;
         let record = Self {
+            version: match reader.byte()? {
+                3 => Version::V3_1,
+                4 => Version::V3_1_1,
+                5 => Version::V5,
+                _ => return None,
+            },
+            client_id: reader.text()?,
             epoch: reader.u32()?,
             number: reader.u32()?,
             exists: reader.byte()? != 0,
@@ -154,19 +176,34 @@ pub(crate) fn decode_message(value: &[u8]) -> Option<(Message, Option<UnixTime>)
     reader.finish().map(|()| (message, expires))
 }
 
-/// A received message that the application has not acknowledged.
+/// A received message that the server has not been told of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DeliveryRecord {
     pub(crate) session: u32,
     pub(crate) packet_id: PacketId,
-    pub(crate) dup: bool,
-    pub(crate) message: Message,
+    pub(crate) stage: Received,
+}
+
+/// What the application has to do with a received message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// It has not acknowledged it.
+    Offered { dup: bool, message: Message },
+    /// It has, and the message is not needed any more.
+    Decided { qos: QoS, reason_code: ReasonCode },
 }
 
 impl DeliveryRecord {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let writer = Writer::default().byte(FORMAT).u32(self.session);
-        put_message(writer.u16(self.packet_id.get()).byte(self.dup.into()), &self.message).0
+        let writer = Writer::default().byte(FORMAT).u32(self.session).u16(self.packet_id.get());
+        match &self.stage {
+            Received::Offered { dup, message } => {
+                put_message(writer.byte((*dup).into()), message).0
+            }
+            Received::Decided { qos, reason_code } => {
+                writer.byte(DECIDED).byte(qos.get()).byte(reason_code.get()).0
+            }
+        }
     }
 
     pub(crate) fn decode(value: &[u8]) -> Option<Self> {
@@ -174,11 +211,29 @@ impl DeliveryRecord {
         let record = Self {
             session: reader.u32()?,
             packet_id: PacketId::new(reader.u16()?)?,
-            dup: reader.byte()? != 0,
-            message: read_message(&mut reader)?,
+            stage: match reader.byte()? {
+                DECIDED => Received::Decided {
+                    qos: QoS::new(reader.byte()?)?,
+                    reason_code: ReasonCode::new(reader.byte()?),
+                },
+                dup => Received::Offered { dup: dup != 0, message: read_message(&mut reader)? },
+            },
         };
         reader.finish().map(|()| record)
     }
+}
+
+/// The value of a subscription.
+pub(crate) fn encode_subscribed(Subscribed { options, identifier }: Subscribed) -> Vec<u8> {
+    Writer::default().byte(FORMAT).byte(options).u32(identifier.unwrap_or_default()).0
+}
+
+pub(crate) fn decode_subscribed(value: &[u8]) -> Option<Subscribed> {
+    let mut reader = versioned(value)?;
+    let options = reader.byte()?;
+    let identifier = Some(reader.u32()?).filter(|identifier| *identifier != 0);
+    Subscription::with_options("", options)?;
+    reader.finish().map(|()| Subscribed { options, identifier })
 }
 
 fn versioned(value: &[u8]) -> Option<Reader<'_>> {
@@ -241,9 +296,9 @@ mod tests {
     #[test]
     fn keys_are_read_back() {
         let id = PacketId::new(0x1234).unwrap();
-        let keys =
-            [Key::Session, Key::Message(1), Key::Flight(2), Key::Delivery(3), Key::Released(id)];
-        for key in keys {
+        let filter = Key::Subscription("$share/a/+/#");
+        let keys = [Key::Session, Key::Message(1), Key::Flight(2), Key::Delivery(3), filter];
+        for key in keys.into_iter().chain([Key::Released(id)]) {
             let bytes = key.encode();
             assert_eq!(Key::decode(&bytes), Some(key));
             assert_eq!(Key::decode(&[&bytes[..], &[0]].concat()), None);
@@ -254,10 +309,15 @@ mod tests {
 
     #[test]
     fn values_are_read_back_and_nothing_less() {
-        let record =
-            DeliveryRecord { session: 3, packet_id: PacketId::MAX, dup: true, message: message() };
-        let bytes = record.encode();
-        assert_eq!(DeliveryRecord::decode(&bytes), Some(record));
+        for stage in [
+            Received::Offered { dup: true, message: message() },
+            Received::Decided { qos: QoS::AtLeastOnce, reason_code: ReasonCode::QUOTA_EXCEEDED },
+        ] {
+            let record = DeliveryRecord { session: 3, packet_id: PacketId::MAX, stage };
+            let bytes = record.encode();
+            assert_eq!(DeliveryRecord::decode(&bytes[..bytes.len() - 1]), None);
+            assert_eq!(DeliveryRecord::decode(&bytes), Some(record));
+        }
         let flight = FlightRecord {
             session: 1,
             packet_id: PacketId::MIN,
@@ -266,6 +326,8 @@ mod tests {
         };
         assert_eq!(FlightRecord::decode(&flight.encode()), Some(flight));
         let session = SessionRecord {
+            version: Version::V5,
+            client_id: "",
             epoch: 1,
             number: 2,
             exists: true,
@@ -277,6 +339,12 @@ mod tests {
         assert_eq!(SessionRecord::decode(&bytes), Some(session));
         for len in 0..bytes.len() {
             assert_eq!(SessionRecord::decode(&bytes[..len]), None);
+        }
+        for identifier in [None, Some(7)] {
+            let subscribed = Subscribed { options: 0x2d, identifier };
+            let bytes = encode_subscribed(subscribed);
+            assert_eq!(decode_subscribed(&bytes), Some(subscribed));
+            assert_eq!(decode_subscribed(&bytes[1..]), None);
         }
         let bytes = encode_message(&message(), Some(UnixTime::from_secs(5)));
         assert_eq!(decode_message(&bytes), Some((message(), Some(UnixTime::from_secs(5)))));

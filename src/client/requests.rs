@@ -95,6 +95,11 @@ impl Requests {
         self.remove(handle).then_some(handle)
     }
 
+    /// Takes out the request that has the least time left.
+    pub(crate) fn pop(&mut self) -> Option<u64> {
+        self.pop_due(Instant::MAX)
+    }
+
     /// The request that Correlation Data belongs to.
     pub(crate) fn find(&self, correlation_data: &[u8]) -> Option<u64> {
         let handle = u64::from_be_bytes(correlation_data.try_into().ok()?);

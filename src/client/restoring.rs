@@ -1,16 +1,25 @@
 //! A client made of the records that an earlier one left behind.
 
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
-use crate::client::error::Failure;
+use bytes::Bytes;
+
+use crate::client::error::{Failure, RestoreFailure};
 use crate::client::event::{Delivery, DeliveryId, Event};
 use crate::client::machine::Client;
+use crate::client::operations::Subscribed;
 use crate::client::options::SessionLost;
-use crate::client::records::{self, DeliveryRecord, EPOCH_BITS, FlightRecord, Key, SessionRecord};
+use crate::client::records::{
+    self, DeliveryRecord, EPOCH_BITS, FlightRecord, Key, Received, SessionRecord,
+};
 use crate::message::Message;
 use crate::packet_id::PacketId;
+use crate::qos::QoS;
 use crate::session::entry::{Entry, Stage};
+use crate::session::inbound::Verdict;
 use crate::session::store::{Reader, RestoreError, Sequence};
 use crate::time::{Instant, UnixTime};
 
@@ -22,6 +31,7 @@ pub(super) struct Records {
     flights: BTreeMap<u64, FlightRecord>,
     deliveries: BTreeMap<u64, DeliveryRecord>,
     released: BTreeMap<PacketId, u32>,
+    subscriptions: BTreeMap<String, Subscribed>,
 }
 
 impl Records {
@@ -50,6 +60,9 @@ impl Records {
                 self.released.insert(packet_id, reader.u32()?);
                 reader.finish()?;
             }
+            Key::Subscription(filter) => {
+                self.subscriptions.insert(filter.into(), records::decode_subscribed(value)?);
+            }
         }
         Some(())
     }
@@ -57,9 +70,35 @@ impl Records {
 
 impl Client {
     /// Takes the records in, and begins a new epoch of numbers.
-    pub(super) fn take_records(&mut self, now: Instant, mut records: Records) {
+    pub(super) fn take_records(
+        &mut self,
+        now: Instant,
+        mut records: Records,
+    ) -> Result<(), RestoreFailure> {
         let value = records.session.take().unwrap_or_default();
-        let session = SessionRecord::decode(&value).unwrap_or_default();
+        let session = SessionRecord::decode(&value);
+        // A number that no process has given: whatever is stored has been given before.
+        let epoch = session.map_or(0, |session| session.epoch).saturating_add(1);
+        self.last_number = u64::from(epoch) << EPOCH_BITS;
+        if let Some(session) = session {
+            let (version, client_id) = (self.options.version, &self.options.client_id);
+            if session.version != version || session.client_id != client_id {
+                return Err(RestoreFailure::OtherSession);
+            }
+            self.take_session(now, &session);
+        }
+        self.record_session();
+        self.take_flights(&mut records);
+        self.take_queue(&mut records);
+        self.take_deliveries(&mut records);
+        for (filter, subscribed) in records.subscriptions {
+            self.operations.subscribed(&filter, subscribed);
+        }
+        self.expire_session();
+        Ok(())
+    }
+
+    fn take_session(&mut self, now: Instant, session: &SessionRecord<'_>) {
         self.session.exists = session.exists;
         self.session.number = session.number;
         self.session.expiry_interval = session.expiry_interval;
@@ -67,7 +106,7 @@ impl Client {
             self.session.assigned_client_id = Some(session.assigned_client_id.into());
         }
         if session.exists {
-            let interval = core::time::Duration::from_secs(session.expiry_interval.into());
+            let interval = Duration::from_secs(session.expiry_interval.into());
             self.session.expires = match session.expires {
                 Some(expires) => Some(self.calendar.to_instant(expires)),
                 // The process ended while there was a connection, nobody knows when.
@@ -75,14 +114,6 @@ impl Client {
                 None => Some(now + interval),
             };
         }
-        // A number that no process has given: whatever is stored has been given before.
-        let epoch = u64::from(session.epoch).saturating_add(1);
-        self.last_number = epoch.checked_shl(EPOCH_BITS).unwrap_or(u64::MAX);
-        self.record_session();
-        self.take_flights(&mut records);
-        self.take_queue(&mut records);
-        self.take_deliveries(&mut records);
-        self.expire_session();
     }
 
     /// What was in flight, in the session that there still is.
@@ -137,7 +168,10 @@ impl Client {
     }
 
     fn restored_entry(&self, handle: u64, message: Message, expires: Option<UnixTime>) -> Entry {
-        let expires = expires.map(|expires| self.calendar.to_instant(expires));
+        let interval = message.properties().message_expiry_interval().unwrap_or_default();
+        // The calendar may have been set back since: no message lives longer than it was to.
+        let latest = self.now + Duration::from_secs(interval.into());
+        let expires = expires.map(|expires| self.calendar.to_instant(expires).min(latest));
         Entry::new(handle, message, expires)
     }
 
@@ -166,17 +200,42 @@ impl Client {
                 self.log.delete(Key::Released(packet_id).encode());
             }
         }
+        // Of two under one identifier the later one has it: the server was done with the other.
+        let current_deliveries =
+            records.deliveries.iter().filter(|(_, record)| current(exists, record.session));
+        let owners: BTreeMap<PacketId, u64> =
+            current_deliveries.map(|(delivery, record)| (record.packet_id, *delivery)).collect();
         for (delivery, record) in core::mem::take(&mut records.deliveries) {
-            let packet_id = Some(record.packet_id).filter(|_| current(exists, record.session));
-            if !self.inbound.restore_offered(delivery, packet_id, record.message.qos()) {
-                // It waits for PUBREL: the application has acknowledged it.
-                self.log.delete(Key::Delivery(delivery).encode());
-                continue;
+            let owner = owners.get(&record.packet_id);
+            let packet_id = Some(record.packet_id).filter(|_| owner == Some(&delivery));
+            self.take_delivery(delivery, packet_id, record.stage);
+        }
+    }
+
+    fn take_delivery(&mut self, delivery: u64, packet_id: Option<PacketId>, stage: Received) {
+        match stage {
+            Received::Decided { qos, reason_code } => {
+                let verdict = Verdict { reason_code, properties: Bytes::new() };
+                if packet_id.is_none()
+                    || !self.inbound.restore(delivery, packet_id, qos, Some(verdict))
+                {
+                    self.log.delete(Key::Delivery(delivery).encode());
+                }
             }
-            let (message, dup) = (record.message, record.dup);
-            let delivery_id = Some(DeliveryId(delivery));
-            let delivery = Delivery { message, delivery_id, dup, redelivered: true };
-            self.emit_after(Sequence::default(), Event::Message(delivery));
+            Received::Offered { dup, message } => {
+                let qos = message.qos();
+                if !self.inbound.restore(delivery, packet_id, qos, None) {
+                    if qos == QoS::ExactlyOnce {
+                        // It waits for PUBREL: the application has acknowledged it.
+                        self.log.delete(Key::Delivery(delivery).encode());
+                        return;
+                    }
+                    self.inbound.restore(delivery, None, qos, None);
+                }
+                let delivery_id = Some(DeliveryId(delivery));
+                let delivery = Delivery { message, delivery_id, dup, redelivered: true };
+                self.emit_after(Sequence::default(), Event::Message(delivery));
+            }
         }
     }
 }

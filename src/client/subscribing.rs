@@ -2,10 +2,11 @@
 
 use alloc::vec::Vec;
 
-use crate::client::error::{CallError, Violation};
+use crate::client::error::{CallError, Failure, Violation};
 use crate::client::event::{Answer, Event, Handle};
 use crate::client::machine::{self, Client};
-use crate::client::operations::{self, Operation, Purpose};
+use crate::client::operations::{self, Operation, Purpose, Subscribed};
+use crate::client::records::{self, Key};
 use crate::packet::{
     Packet, ReasonCodes, SubAck, Subscribe, Subscription, Subscriptions, TopicFilters, UnsubAck,
     Unsubscribe,
@@ -105,15 +106,27 @@ impl Client {
         if self.options.resubscribe
             && let Some(Packet::Subscribe(subscribe)) = operation.packet(self.options.version)
         {
-            self.operations.subscribed(&subscribe, &codes);
+            for (filter, subscribed) in Subscribed::of(&subscribe, &codes) {
+                if self.log.is_durable() {
+                    let key = Key::Subscription(filter).encode();
+                    self.log.put(key, records::encode_subscribed(subscribed));
+                }
+                self.operations.subscribed(filter, subscribed);
+            }
         }
         let handle = Handle(operation.handle);
         let packet = machine::owned_with(&sub_ack.properties, frame, self.options.version);
-        let refused = codes.first().is_some_and(|code| code.is_error());
+        let refused = codes.first().copied().filter(|code| code.is_error());
         let answer = Answer { reason_codes: codes, packet };
         match operation.purpose {
-            Purpose::Response if refused => self.requests.subscribed = false,
-            Purpose::Response => {}
+            Purpose::Response => {
+                if let Some(reason_code) = refused {
+                    self.responses_refused(&Failure::Refused {
+                        reason_code,
+                        packet: answer.packet,
+                    });
+                }
+            }
             Purpose::Resubscribe => {
                 let topic_filters = machine::topic_filters(&operation, self.options.version);
                 self.emit(Event::Resubscribed { topic_filters, result: Ok(answer) });
@@ -146,14 +159,26 @@ impl Client {
         if let Some(Packet::Unsubscribe(unsubscribe)) = operation.packet(self.options.version) {
             let filters = unsubscribe.topic_filters.iter().enumerate();
             let is_gone = |index| codes.get(index).is_none_or(|code: &ReasonCode| !code.is_error());
-            let gone = filters.filter(|(index, _)| is_gone(*index)).map(|(_, filter)| filter);
-            self.operations.unsubscribed(gone);
+            for (_, filter) in filters.filter(|(index, _)| is_gone(*index)) {
+                if self.operations.unsubscribed(filter) && self.log.is_durable() {
+                    self.log.delete(Key::Subscription(filter).encode());
+                }
+            }
         }
         let handle = Handle(operation.handle);
         let packet = machine::owned_with(&unsub_ack.properties, frame, self.options.version);
         let result = Ok(Answer { reason_codes: codes, packet });
         self.emit(Event::Unsubscribed { handle, result });
         Ok(())
+    }
+
+    /// No response can come: the requests have failed that wait for one.
+    pub(super) fn responses_refused(&mut self, failure: &Failure) {
+        self.requests.subscribed = false;
+        while let Some(handle) = self.requests.pop() {
+            let (handle, result) = (Handle(handle), Err(failure.clone()));
+            self.emit(Event::Response { handle, result });
+        }
     }
 
     /// The number of the operation that waits for this answer.

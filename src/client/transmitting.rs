@@ -34,7 +34,8 @@ enum Next {
 
 impl Client {
     /// Pulls bytes for the transport: appends packets to `outgoing` until that holds `limit` bytes
-    /// or more, or nothing is left.
+    /// or more, or nothing is left. Bytes of an earlier connection that it still holds are thrown
+    /// away.
     ///
     /// Whoever pulls sends: what was pulled counts as sent. Ask for
     /// [outputs](Self::poll_output) again afterwards.
@@ -49,6 +50,7 @@ impl Client {
         if self.find(connection).is_none() {
             return Transmitted::All;
         }
+        outgoing.begin(connection.0);
         let mut any = false;
         let limit = limit.max(1);
         while let Some((next, before)) = self.next_to_send() {
@@ -195,7 +197,8 @@ impl Client {
             return;
         };
         operation.write(packet_id, out.room(size));
-        self.operations.sent(packet_id, self.now, self.options.response_timeout);
+        let deadline = connection.peer_time.of(self.now) + self.options.response_timeout;
+        self.operations.sent(packet_id, deadline);
     }
 
     /// The oldest message, or as many as can be sent as they are.

@@ -111,7 +111,7 @@ impl<'a> Subscription<'a> {
     }
 
     #[inline(always)]
-    fn options(&self) -> u8 {
+    pub(crate) fn options(&self) -> u8 {
         let set = |condition: bool, flag: u8| if condition { flag } else { 0 };
         self.qos.get()
             | set(self.no_local, option::NO_LOCAL)
@@ -119,7 +119,7 @@ impl<'a> Subscription<'a> {
             | self.retain_handling.get() << 4
     }
 
-    fn with_options(topic_filter: &'a str, options: u8) -> Option<Self> {
+    pub(crate) fn with_options(topic_filter: &'a str, options: u8) -> Option<Self> {
         Some(Self {
             topic_filter,
             qos: QoS::new(options & option::QOS)?,

@@ -1,7 +1,11 @@
 //! A message on its way at QoS 1 or 2, and how far it is. MQTT 5.0 §4.3.
 
+use alloc::boxed::Box;
+
 use crate::message::Message;
+use crate::owned_packet::OwnedPacket;
 use crate::packet_id::PacketId;
+use crate::reason::ReasonCode;
 use crate::session::store::Sequence;
 use crate::time::Instant;
 
@@ -24,6 +28,8 @@ pub(crate) struct Entry {
     pub(crate) order: u64,
     /// The message, until its PUBREC.
     pub(crate) message: Option<Message>,
+    /// What its PUBREC says beside success.
+    pub(crate) pub_rec: Option<Box<PubRecWords>>,
     /// Whether the message is [framed](Message::framed).
     pub(crate) is_framed: bool,
     pub(crate) packet_id: Option<PacketId>,
@@ -59,6 +65,7 @@ impl Entry {
             size,
             is_framed: true,
             message: Some(message),
+            pub_rec: None,
             packet_id: None,
             stage: Stage::Queued,
             sent: false,
@@ -74,6 +81,7 @@ impl Entry {
             handle,
             order,
             message: None,
+            pub_rec: None,
             packet_id: None,
             is_framed: false,
             stage: Stage::AwaitPubComp,
@@ -88,6 +96,14 @@ impl Entry {
     pub(crate) fn is_expired(&self, now: Instant) -> bool {
         self.stage == Stage::Queued && self.expires.is_some_and(|expires| expires < now)
     }
+}
+
+/// What a PUBREC says beside success.
+#[derive(Debug)]
+pub(crate) struct PubRecWords {
+    pub(crate) reason_code: ReasonCode,
+    /// The packet, if it has properties.
+    pub(crate) packet: Option<Box<OwnedPacket>>,
 }
 
 /// An entry that was taken out.

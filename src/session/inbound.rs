@@ -92,27 +92,42 @@ impl Inbound {
         self.undecided
     }
 
+    /// Whether a PUBLISH with this identifier is one more message.
+    pub(crate) fn is_new(&self, packet_id: PacketId, dup: bool) -> bool {
+        match self.exchanges.get(&packet_id) {
+            None => true,
+            Some(exchange) => self.is_reused(*exchange, dup).is_some(),
+        }
+    }
+
+    /// Which message of an earlier connection the other end is done with, if it uses the
+    /// identifier again: at QoS 1 it may be, as it cannot at QoS 2.
+    fn is_reused(&self, exchange: Exchange, dup: bool) -> Option<u64> {
+        let Stage::Offered(delivery_id) = exchange.stage else { return None };
+        let qos = self.pending.get(&delivery_id)?.qos;
+        (!dup && !exchange.counts && qos == QoS::AtLeastOnce).then_some(delivery_id)
+    }
+
     /// What a PUBLISH with this identifier is; `counts` if there is a Receive Maximum.
     ///
-    /// Of a message of an earlier connection it is the repetition; but at QoS 1 only with DUP,
-    /// since the other end may have done with the message, as it cannot at QoS 2.
+    /// Of a message of an earlier connection it is the repetition; but at QoS 1 only with DUP.
     pub(crate) fn arrive(&mut self, packet_id: PacketId, dup: bool, counts: bool) -> Arrival {
         let full = counts && self.counted >= self.receive_maximum;
-        let Some(exchange) = self.exchanges.get_mut(&packet_id) else {
+        let Some(exchange) = self.exchanges.get(&packet_id).copied() else {
             return if full { Arrival::TooMany } else { Arrival::New };
         };
-        if !exchange.counts {
+        if !exchange.counts && full {
             // Begun on an earlier connection: sent again it counts again.
-            if full {
-                return Arrival::TooMany;
-            }
+            return Arrival::TooMany;
+        }
+        if let Some(delivery_id) = self.is_reused(exchange, dup) {
+            self.exchanges.remove(&packet_id);
+            self.orphan(delivery_id);
+            return Arrival::New;
+        }
+        let Some(exchange) = self.exchanges.get_mut(&packet_id) else { return Arrival::New };
+        if !exchange.counts {
             if let Stage::Offered(delivery_id) = exchange.stage {
-                let at_least_once = |one: &Pending| one.qos == QoS::AtLeastOnce;
-                if !dup && self.pending.get(&delivery_id).is_some_and(at_least_once) {
-                    self.exchanges.remove(&packet_id);
-                    self.orphan(delivery_id);
-                    return Arrival::New;
-                }
                 self.order.push_back(delivery_id);
             }
             exchange.counts = true;
@@ -139,11 +154,8 @@ impl Inbound {
         self.exchanges.insert(packet_id, Exchange { stage, counts: true });
         self.counted = self.counted.saturating_add(1);
         self.order.push_back(delivery_id);
-        self.await_application(delivery_id, Some(packet_id), qos);
-    }
-
-    fn await_application(&mut self, delivery_id: u64, packet_id: Option<PacketId>, qos: QoS) {
         self.undecided = self.undecided.saturating_add(1);
+        let packet_id = Some(packet_id);
         self.pending.insert(delivery_id, Pending { packet_id, qos, answer: None });
     }
 
@@ -163,6 +175,14 @@ impl Inbound {
                 self.order.push_back(delivery_id);
             }
         }
+    }
+
+    /// A message that the application is done with and the other end has not been told of: under
+    /// which identifier that waits, if it does, and what it will be told.
+    pub(crate) fn decided(&self, id: u64) -> Option<(Option<PacketId>, QoS, ReasonCode)> {
+        let pending = self.pending.get(&id)?;
+        let answer = pending.answer.as_ref()?;
+        Some((pending.packet_id, pending.qos, answer.reason_code))
     }
 
     /// The oldest message, if the application is done with it: acknowledgements go out in the
@@ -222,12 +242,14 @@ impl Inbound {
             .filter_map(|(id, exchange)| (exchange.stage == Stage::AwaitPubRel).then_some(id))
     }
 
-    /// Takes in a message that was stored. `false` if its identifier is in use.
-    pub(crate) fn restore_offered(
+    /// Takes in a message that was stored, with what the application said of it. `false` if its
+    /// identifier is in use.
+    pub(crate) fn restore(
         &mut self,
         delivery_id: u64,
         packet_id: Option<PacketId>,
         qos: QoS,
+        answer: Option<Verdict>,
     ) -> bool {
         if let Some(packet_id) = packet_id {
             let exchange = Exchange { stage: Stage::Offered(delivery_id), counts: false };
@@ -236,7 +258,10 @@ impl Inbound {
             }
             self.exchanges.insert(packet_id, exchange);
         }
-        self.await_application(delivery_id, packet_id, qos);
+        if answer.is_none() {
+            self.undecided = self.undecided.saturating_add(1);
+        }
+        self.pending.insert(delivery_id, Pending { packet_id, qos, answer });
         true
     }
 

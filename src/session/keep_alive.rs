@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::session::peer_time::PeerTime;
 use crate::time::Instant;
 
 /// Keep Alive of a client's connection.
@@ -13,7 +14,7 @@ pub(crate) struct KeepAlive {
     timeout: Duration,
     last_sent: Instant,
     last_received: Instant,
-    /// When a PINGRESP must have come.
+    /// When a PINGRESP must have come, by the time that the other end has had.
     awaited: Option<Instant>,
     /// Whether a PINGREQ waits to be pulled.
     queued: bool,
@@ -62,46 +63,36 @@ impl KeepAlive {
         self.awaited = None;
     }
 
-    /// Input was held up by the application, and goes on: the time until now does not count.
-    pub(crate) fn resumed(&mut self, now: Instant) {
-        self.last_received = now;
-        if self.awaited.is_some() {
-            self.awaited = Some(now + self.timeout);
-        }
-    }
-
-    /// The moment at which something is due; while the application holds up the input, the other
-    /// end cannot be late.
-    pub(crate) fn deadline(&self, suspended: bool) -> Option<Instant> {
+    /// The moment at which something is due.
+    pub(crate) fn deadline(&self, peer: &PeerTime) -> Option<Instant> {
         self.interval?;
-        let dead = self.awaited.filter(|_| !suspended);
-        [self.ping_due(suspended), dead].into_iter().flatten().min()
+        let dead = self.awaited.and_then(|awaited| peer.comes(awaited));
+        [self.ping_due(peer), dead].into_iter().flatten().min()
     }
 
     /// When the next PINGREQ is due: when nothing was sent for long enough, or nothing received.
-    fn ping_due(&self, suspended: bool) -> Option<Instant> {
+    fn ping_due(&self, peer: &PeerTime) -> Option<Instant> {
         let interval = self.interval.filter(|_| !self.queued)?;
         let since = match self.awaited {
-            None if !suspended => self.last_sent.min(self.last_received),
+            None if !peer.is_stopped() => self.last_sent.min(self.last_received),
             _ => self.last_sent,
         };
         Some(since + interval)
     }
 
     /// What is due by now; a PINGREQ that is due has to be sent.
-    pub(crate) fn poll(&mut self, now: Instant, suspended: bool) -> Due {
+    pub(crate) fn poll(&mut self, now: Instant, peer: &PeerTime) -> Due {
         if self.interval.is_none() {
             return Due::Nothing;
         }
-        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        if !suspended && is_due(self.awaited) {
+        if self.awaited.is_some_and(|awaited| awaited <= peer.of(now)) {
             return Due::Dead;
         }
-        if !is_due(self.ping_due(suspended)) {
+        if self.ping_due(peer).is_none_or(|due| due > now) {
             return Due::Nothing;
         }
         self.queued = true;
-        self.awaited = self.awaited.or(Some(now + self.timeout));
+        self.awaited = self.awaited.or(Some(peer.of(now) + self.timeout));
         Due::Ping
     }
 }
@@ -126,14 +117,18 @@ mod tests {
                 } else {
                     keep_alive.received(now)
                 }
-                assert_eq!(keep_alive.poll(now, false), Due::Nothing);
+                assert_eq!(keep_alive.poll(now, &PeerTime::default()), Due::Nothing);
             }
-            assert_eq!(keep_alive.deadline(false), Some(at(8_750)));
-            assert_eq!(keep_alive.poll(at(8_750), false), Due::Ping);
-            assert_eq!(keep_alive.deadline(false), Some(at(13_750)), "one is enough");
+            assert_eq!(keep_alive.deadline(&PeerTime::default()), Some(at(8_750)));
+            assert_eq!(keep_alive.poll(at(8_750), &PeerTime::default()), Due::Ping);
+            assert_eq!(
+                keep_alive.deadline(&PeerTime::default()),
+                Some(at(13_750)),
+                "one is enough"
+            );
             keep_alive.sent(at(13_000));
             keep_alive.received(at(13_000));
-            assert_eq!(keep_alive.poll(at(13_750), false), Due::Dead);
+            assert_eq!(keep_alive.poll(at(13_750), &PeerTime::default()), Due::Dead);
         }
     }
 
@@ -142,29 +137,32 @@ mod tests {
         // v5 [MQTT-3.1.2-20], v3.1.1 [MQTT-3.1.2-23]
         let mut keep_alive = KeepAlive::new(4, Duration::from_secs(20), at(0));
         for ping in 1..6 {
-            assert_eq!(keep_alive.deadline(false), Some(at(3_500 * ping)));
-            assert_eq!(keep_alive.poll(at(3_500 * ping), false), Due::Ping);
+            assert_eq!(keep_alive.deadline(&PeerTime::default()), Some(at(3_500 * ping)));
+            assert_eq!(keep_alive.poll(at(3_500 * ping), &PeerTime::default()), Due::Ping);
             keep_alive.sent(at(3_500 * ping));
         }
-        assert_eq!(keep_alive.deadline(false), Some(at(21_000)));
+        assert_eq!(keep_alive.deadline(&PeerTime::default()), Some(at(21_000)));
         keep_alive.sent(at(21_000));
-        assert_eq!(keep_alive.poll(at(23_500), false), Due::Dead);
+        assert_eq!(keep_alive.poll(at(23_500), &PeerTime::default()), Due::Dead);
     }
 
     #[test]
     fn a_pause_of_the_input_does_not_count_against_the_other_end() {
         let mut keep_alive = KeepAlive::new(10, Duration::from_secs(5), at(0));
-        assert_eq!(keep_alive.poll(at(9_000), false), Due::Ping);
-        assert_eq!(keep_alive.poll(at(60_000), true), Due::Nothing);
-        keep_alive.resumed(at(60_000));
-        assert_eq!(keep_alive.poll(at(64_000), false), Due::Nothing);
-        assert_eq!(keep_alive.poll(at(65_000), false), Due::Dead);
+        let mut peer = PeerTime::default();
+        assert_eq!(keep_alive.poll(at(9_000), &peer), Due::Ping);
+        peer.stop(at(10_000));
+        assert_eq!(keep_alive.deadline(&peer), None);
+        assert_eq!(keep_alive.poll(at(60_000), &peer), Due::Nothing);
+        peer.go_on(at(60_000));
+        assert_eq!(keep_alive.poll(at(63_000), &peer), Due::Nothing);
+        assert_eq!(keep_alive.poll(at(64_000), &peer), Due::Dead);
     }
 
     #[test]
     fn zero_is_off() {
         let mut keep_alive = KeepAlive::new(0, Duration::ZERO, at(0));
-        assert_eq!(keep_alive.deadline(false), None);
-        assert_eq!(keep_alive.poll(Instant::MAX, false), Due::Nothing);
+        assert_eq!(keep_alive.deadline(&PeerTime::default()), None);
+        assert_eq!(keep_alive.poll(Instant::MAX, &PeerTime::default()), Due::Nothing);
     }
 }

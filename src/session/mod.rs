@@ -7,5 +7,6 @@ pub(crate) mod ids;
 pub(crate) mod inbound;
 pub(crate) mod keep_alive;
 pub(crate) mod outbound;
+pub(crate) mod peer_time;
 pub(crate) mod publish;
 pub(crate) mod store;

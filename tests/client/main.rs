@@ -23,6 +23,7 @@ mod chapter_4_resume;
 mod durable;
 mod hostile_server;
 mod known_faults;
+mod mended;
 mod misuse;
 mod queue;
 mod sessions;

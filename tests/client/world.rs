@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use sansio_mqtt::client::{
     Client, ConnectionId, Delivery, DeliveryId, Event, Failure, Handle, Options, Output, Published,
-    Received, Transmitted,
+    Transmitted,
 };
 use sansio_mqtt::{
     ConnAck, Connect, Decoder, Instant, Outgoing, OwnedPacket, Packet, PacketId, Properties,
@@ -166,28 +166,7 @@ impl World {
     fn receive(&mut self) {
         let (now, Some(connection)) = (self.now, self.connection) else { return };
         let Some(client) = self.client.as_mut() else { return };
-        if client.receive(now, connection, &mut self.incoming) == Received::More {
-            // The application takes what there is, and then there is room.
-            self.take_events();
-            let Some(client) = self.client.as_mut() else { return };
-            let _ = client;
-            self.receive();
-        }
-    }
-
-    fn take_events(&mut self) {
-        let Some(client) = self.client.as_mut() else { return };
-        loop {
-            match client.poll_output() {
-                Output::Event(event) => self.events.push(event),
-                Output::Store(store) => {
-                    let sequence = store.sequence;
-                    apply(&mut self.store, store);
-                    client.committed(sequence);
-                }
-                _ => return,
-            }
-        }
+        client.receive(now, connection, &mut self.incoming);
     }
 
     /// Does what the client says, until it has nothing more to say.

@@ -4,10 +4,10 @@ use std::hash::Hash;
 use std::io::IoSlice;
 
 use bytes::{Buf, BytesMut};
-use sansio_mqtt::client::{CallError, ConnectionId, Received, Transmitted};
+use sansio_mqtt::client::{CallError, ConnectionId, Transmitted};
 use sansio_mqtt::{Decoder, Outgoing, Packet, ReasonCode};
 
-use super::world::{OUTPUTS, World};
+use super::world::World;
 
 pub(crate) struct Transport {
     pub(crate) id: ConnectionId,
@@ -82,20 +82,13 @@ impl World<'_> {
 
     pub(crate) fn receive(&mut self) {
         let now = self.instant();
-        loop {
-            let Some(transport) = self.transport.as_mut() else { return };
-            let before = transport.incoming.to_vec();
-            let received = self.client.receive(now, transport.id, &mut transport.incoming);
-            let consumed = &before[..before.len() - transport.incoming.len()];
-            assert!(before.ends_with(&transport.incoming));
-            self.judge(consumed);
-            self.note(received);
-            if received != Received::More {
-                return;
-            }
-            // The application takes what there is, and then there is room.
-            assert!(self.poll(OUTPUTS) > 0, "asked to take outputs, of which there are none");
-        }
+        let Some(transport) = self.transport.as_mut() else { return };
+        let before = transport.incoming.to_vec();
+        let received = self.client.receive(now, transport.id, &mut transport.incoming);
+        let consumed = &before[..before.len() - transport.incoming.len()];
+        assert!(before.ends_with(&transport.incoming));
+        self.judge(consumed);
+        self.note(received);
     }
 
     /// Tells the model what the client has taken in.

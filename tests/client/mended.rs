@@ -1,0 +1,378 @@
+//! Faults that this machine had, a test each.
+
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use sansio_mqtt::client::{
+    Acknowledgement, CleanStart, Client, Event, Options, Output, Published, Received,
+    RestoreFailure,
+};
+use sansio_mqtt::{
+    ConnAck, Disconnect, Instant, Outgoing, Packet, Properties, Property, Publish, QoS, ReasonCode,
+    Subscription, UnixTime, Version,
+};
+
+use crate::sessions::{acknowledged, by_hand, durably, lasting};
+use crate::world::{
+    World, of, pub_ack, pub_comp, pub_rec, pub_rel, publish, scenario, sub_ack, v5,
+};
+
+#[test]
+fn a_message_under_the_identifier_of_an_earlier_one_is_kept_across_a_crash() {
+    // v5 [MQTT-4.3.2-5]
+    for version in [Version::V3_1_1, Version::V5] {
+        durably(|world| {
+            let options = by_hand(version);
+            world.up(options.clone(), &[]);
+            world.server(publish("old", QoS::AtLeastOnce, 5, "old"));
+            let old = world.deliveries()[0].delivery_id.unwrap();
+            world.resume().server(publish("new", QoS::AtLeastOnce, 5, "new"));
+            let new = world.deliveries()[0].delivery_id.unwrap();
+            world.crash(options.clone());
+            let offered: Vec<_> = world.deliveries().iter().map(|one| one.delivery_id).collect();
+            assert_eq!(offered, [Some(old), Some(new)]);
+            world.connect(true, &[]).forget();
+            world.acknowledge(old);
+            assert_eq!(world.sent(), [""; 0], "the server waits for the other one");
+            world.server(Publish { dup: true, ..publish("new", QoS::AtLeastOnce, 5, "new") });
+            assert_eq!(world.told(), [""; 0]);
+            assert_eq!(world.acknowledge(new).sent(), ["PUBACK #5"]);
+        });
+    }
+}
+
+#[test]
+fn what_is_acknowledged_without_a_connection_is_not_offered_by_the_next_process() {
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        durably(|world| {
+            let options = by_hand(Version::V5);
+            world.up(options.clone(), &[]);
+            world.server(publish("a", qos, 1, "first")).server(publish("a", qos, 2, "second"));
+            let ids: Vec<_> = world.deliveries().iter().map(|one| one.delivery_id).collect();
+            // The first holds back the acknowledgement of the second.
+            world.acknowledge(ids[1].unwrap());
+            world.crash(options.clone());
+            assert_eq!(world.told(), [format!("message a QoS {qos} \"first\" redelivered")]);
+            world.acknowledge(ids[0].unwrap());
+            world.crash(options.clone());
+            assert_eq!(world.told(), [""; 0]);
+            world.connect(true, &[]).forget();
+            for id in [1, 2] {
+                world.server(Publish { dup: true, ..publish("a", qos, id, "again") });
+            }
+            let packet = if qos == QoS::AtLeastOnce { "PUBACK" } else { "PUBREC" };
+            assert_eq!(world.sent(), [format!("{packet} #1"), format!("{packet} #2")]);
+            assert_eq!(world.told(), [""; 0]);
+            // Nothing of it is left, unless the server has to say more.
+            if qos == QoS::ExactlyOnce {
+                world.server(pub_rel(1)).server(pub_rel(2));
+            }
+            assert_eq!(world.store.len(), 1, "{:?}", world.store);
+        });
+    }
+}
+
+#[test]
+fn what_was_never_pulled_is_not_lost_with_the_session() {
+    scenario(|world| {
+        world.start(v5());
+        let handles = [(); 3].map(|()| world.publish("a", QoS::AtLeastOnce, "x"));
+        world.open();
+        world.writable = false;
+        world.forget();
+        world.server(ConnAck::default()).lose();
+        assert_eq!(world.told(), ["connected", "disconnected: the transport was closed"]);
+        world.writable = true;
+        world.connect(false, &[]).forget();
+        for id in [4, 5, 6] {
+            world.server(pub_ack(id));
+        }
+        assert_eq!(world.told(), handles.map(acknowledged));
+    });
+}
+
+#[test]
+fn answers_are_heard_while_the_application_has_all_the_messages_it_may() {
+    // A bridge acknowledges what it has passed on.
+    for version in [Version::V3_1, Version::V3_1_1] {
+        scenario(|world| {
+            let mut options = by_hand(version);
+            options.receive_maximum = 1;
+            world.up(options, &[]);
+            world.server(publish("in", QoS::AtLeastOnce, 1, "x"));
+            let first = world.deliveries()[0].delivery_id.unwrap();
+            let handle = world.publish("out", QoS::AtLeastOnce, "x");
+            world.forget().server(pub_ack(1)).server(Packet::PingResp);
+            assert_eq!(world.told(), [acknowledged(handle)]);
+            // One more message waits, and what is behind it.
+            world.server(publish("in", QoS::AtLeastOnce, 2, "y"));
+            world.server(publish("in", QoS::AtMostOnce, 0, "z"));
+            assert_eq!(world.wait_secs(3_600).told(), [""; 0]);
+            world.acknowledge(first);
+            assert_eq!(world.told(), ["message in QoS 1 \"y\"", "message in QoS 0 \"z\""]);
+        });
+    }
+}
+
+#[test]
+fn a_server_that_is_at_a_large_packet_is_not_dead() {
+    // v5 [MQTT-3.1.2-20]
+    for version in Version::ALL {
+        let mut world = World::new(crate::world::Way {
+            fragment: usize::MAX,
+            limit: usize::MAX,
+            durable: false,
+        });
+        world.up(of(version), &[]);
+        let (now, one) = (world.now, [Subscription::new("a", QoS::AtMostOnce)]);
+        world.client().subscribe(now, &one, Properties::NONE).unwrap();
+        world.poll();
+        let payload = vec![7; 10_000];
+        let mut bytes = Vec::new();
+        let large = Publish { topic: "a", payload: &payload, ..Publish::default() };
+        Packet::from(large).encode(version, &mut bytes).unwrap();
+        let (last, slow) = bytes.split_last().unwrap();
+        for chunk in slow.chunks(100) {
+            world.server_bytes(chunk).wait_secs(1);
+        }
+        assert!(!world.closed, "after {:?}", world.told());
+        // It is if nothing more comes of it.
+        let mut stalls = world.deadline.unwrap().duration_since(world.now);
+        assert!(stalls <= Duration::from_secs(20), "{stalls:?}");
+        world.server_bytes(&[*last]).server(sub_ack(1, &[ReasonCode::SUCCESS]));
+        world.server(Packet::PingResp);
+        assert_eq!(world.told().len(), 2);
+        world.server_bytes(slow);
+        stalls += Duration::from_secs(60);
+        assert!(world.wait(stalls).closed);
+    }
+}
+
+#[test]
+fn a_client_that_is_told_of_a_session_it_does_not_know_connects_the_next_time() {
+    // v5 [MQTT-3.2.2-4]
+    let mut options = v5();
+    options.clean_start = CleanStart::Never;
+    options.session_expiry_interval = 60;
+    scenario(|world| {
+        world.start(options.clone()).connect(false, &[]);
+        // For the client it is over; the server noticed later that the connection was lost.
+        world.lose().wait_secs(61).connect(true, &[]);
+        assert!(world.closed);
+        world.forget().open();
+        assert!(world.sent()[0].contains("clean start"), "a new session");
+        world.server(ConnAck::default());
+        assert_eq!(world.told(), ["connected"]);
+        world.resume();
+        assert_eq!(world.told(), ["connected again"]);
+    });
+    // Nor is it shut out by a DISCONNECT that ends the session and was never pulled.
+    scenario(|world| {
+        world.start(options.clone()).connect(false, &[]);
+        world.writable = false;
+        let (now, list) = (world.now, [Property::SessionExpiryInterval(0)]);
+        let end = Disconnect { properties: (&list).into(), ..Disconnect::default() };
+        world.client().disconnect(now, &end).unwrap();
+        world.lose();
+        world.writable = true;
+        world.connect(true, &[]);
+        assert!(world.closed);
+        world.connect(false, &[]);
+        assert!(world.client().server().is_some());
+    });
+}
+
+#[test]
+fn numbers_are_not_used_again_however_often_a_process_starts() {
+    durably(|world| {
+        let options = lasting(Version::V5);
+        world.start(options.clone());
+        // As after a million starts.
+        let record = world.store.get_mut(&b"s"[..]).unwrap();
+        let at = 2 + 4 + options.client_id.len();
+        record[at..at + 4].copy_from_slice(&0x000f_fffe_u32.to_be_bytes());
+        let mut last = 0;
+        for _ in 0..4 {
+            world.crash(options.clone());
+            let handle = world.publish("a", QoS::AtLeastOnce, "x").get();
+            assert!(handle > last, "{handle} after {last}");
+            last = handle;
+        }
+    });
+}
+
+#[test]
+fn what_a_pubrec_says_is_told() {
+    // v5 3.5.2.1
+    let nobody = ReasonCode::NO_MATCHING_SUBSCRIBERS;
+    let words = [Property::ReasonString("nobody")];
+    scenario(|world| {
+        world.up(v5(), &[]);
+        world.publish("a", QoS::ExactlyOnce, "x");
+        let said = sansio_mqtt::PubRec { reason_code: nobody, ..pub_rec(1) };
+        world.server(sansio_mqtt::PubRec { properties: (&words).into(), ..said });
+        world.server(pub_comp(1));
+        let events = world.events();
+        let Some(Event::Published {
+            result: Ok(Published::Acknowledged { reason_code, packet: Some(packet) }),
+            ..
+        }) = events.last()
+        else {
+            panic!("{events:?}")
+        };
+        assert_eq!(*reason_code, nobody);
+        assert!(packet.to_string().contains("nobody"), "{packet}");
+    });
+}
+
+#[test]
+fn a_maximum_packet_size_without_room_for_an_acknowledgement_ends_the_connection() {
+    // v5 [MQTT-3.2.2-15]
+    for maximum in [1, 2, 3] {
+        scenario(|world| {
+            world.start(v5()).open().forget();
+            world.server(ConnAck {
+                properties: (&[Property::MaximumPacketSize(maximum)]).into(),
+                ..ConnAck::default()
+            });
+            assert!(world.closed);
+            // DISCONNECT with a Reason Code has three bytes.
+            assert_eq!(world.sent().len(), usize::from(maximum == 3));
+        });
+    }
+    scenario(|world| {
+        world.up(v5(), &[Property::MaximumPacketSize(4)]);
+        world.server(publish("a", QoS::AtLeastOnce, 1, "x"));
+        assert_eq!(world.sent(), ["PUBACK #1"]);
+    });
+}
+
+#[test]
+fn whoever_resumes_when_told_to_gets_all_there_is() {
+    for (count, size) in [(500, 1), (5, 600_000)] {
+        let mut client = Client::new(v5()).unwrap();
+        let now = Instant::from_micros(0);
+        let connection = client.transport_opened(now).unwrap();
+        let mut incoming = BytesMut::new();
+        Packet::from(ConnAck::default()).encode(Version::V5, &mut incoming).unwrap();
+        let payload = vec![7; size];
+        for _ in 0..count {
+            let one = Publish { topic: "a", payload: &payload, ..Publish::default() };
+            Packet::from(one).encode(Version::V5, &mut incoming).unwrap();
+        }
+        let mut outgoing = Outgoing::new();
+        let _ = client.transmit(now, connection, usize::MAX, &mut outgoing);
+        assert_eq!(client.receive(now, connection, &mut incoming), Received::Paused);
+        let (mut messages, mut rests) = (0, 0);
+        loop {
+            match client.poll_output() {
+                Output::Event(Event::Message(_)) => messages += 1,
+                Output::Resume(connection) => {
+                    rests += 1;
+                    client.receive(now, connection, &mut incoming);
+                }
+                Output::Timeout(_) => break,
+                _ => {}
+            }
+        }
+        assert_eq!((messages, incoming.len()), (count, 0));
+        assert!(rests > 1, "messages are taken in portions");
+    }
+}
+
+#[test]
+fn subscriptions_are_made_again_by_the_next_process_too() {
+    let mut options = lasting(Version::V5);
+    options.resubscribe = true;
+    durably(|world| {
+        world.up(options.clone(), &[]);
+        let (now, identifier) = (world.now, [Property::SubscriptionIdentifier(7)]);
+        let two = [
+            Subscription::new("a/b", QoS::AtLeastOnce),
+            Subscription::new("+/c", QoS::ExactlyOnce),
+        ];
+        world.client().subscribe(now, &two, (&identifier).into()).unwrap();
+        world.poll().server(sub_ack(1, &[ReasonCode::GRANTED_QOS_1, ReasonCode::GRANTED_QOS_2]));
+        world.client().unsubscribe(now, &["a/b"], Properties::NONE).unwrap();
+        world
+            .poll()
+            .server(sansio_mqtt::UnsubAck::new(crate::world::id(2), &[ReasonCode::SUCCESS]));
+        world.crash(options.clone()).connect(false, &[]);
+        let sent = world.sent_of("SUBSCRIBE");
+        assert_eq!(sent.len(), 1, "{sent:?}");
+        assert!(sent[0].contains("\"+/c\"") && !sent[0].contains("a/b"), "{sent:?}");
+        assert!(sent[0].contains('7'), "{sent:?}");
+    });
+}
+
+#[test]
+fn a_calendar_that_was_set_back_does_not_lengthen_a_message_expiry_interval() {
+    // v5 [MQTT-3.3.2-6]
+    durably(|world| {
+        world.start(lasting(Version::V5));
+        let list = [Property::MessageExpiryInterval(60)];
+        let (topic, qos) = ("a", QoS::AtLeastOnce);
+        world.publish_with(&Publish {
+            topic,
+            qos,
+            properties: (&list).into(),
+            ..Publish::default()
+        });
+        let (now, then) = (world.now, UnixTime::from_secs(0));
+        let client = Client::restore(lasting(Version::V5), now, then, &world.store).unwrap();
+        world.client = Some(client);
+        world.poll().connect(false, &[]);
+        let sent = world.sent_of("PUBLISH");
+        assert!(sent[0].contains("Message Expiry Interval=60"), "{sent:?}");
+    });
+}
+
+#[test]
+fn requests_fail_when_their_responses_are_refused() {
+    // v5 4.10
+    let mut options = v5();
+    options.response_topic = Some("responses".into());
+    scenario(|world| {
+        world.up(options.clone(), &[]);
+        for _ in 0..2 {
+            let (now, hour) = (world.now, Duration::from_secs(3_600));
+            let request = Publish { topic: "r", ..Publish::default() };
+            world.client().request(now, &request, hour).unwrap();
+        }
+        world.poll().forget().server(sub_ack(1, &[ReasonCode::NOT_AUTHORIZED]));
+        let told = world.told();
+        assert_eq!(told.len(), 2);
+        assert!(told.iter().all(|one| one.contains("0x87")), "{told:?}");
+    });
+}
+
+#[test]
+fn records_of_another_client_are_refused() {
+    durably(|world| {
+        world.start(lasting(Version::V5));
+        let (now, then) = (world.now, UnixTime::from_secs(1_700_000_000));
+        let others = [Options::new(Version::V5, "other"), lasting(Version::V3_1_1)];
+        for options in others {
+            let refused = Client::restore(options, now, then, &world.store).unwrap_err();
+            assert_eq!(refused, RestoreFailure::OtherSession);
+        }
+        let mut same = lasting(Version::V5);
+        same.acknowledgement = Acknowledgement::Manual;
+        assert!(Client::restore(same, now, then, &world.store).is_ok());
+    });
+}
+
+#[test]
+fn nothing_of_one_connection_is_left_for_the_next() {
+    // v5 [MQTT-3.1.0-1], v3.1.1 [MQTT-3.1.0-1]
+    let mut client = Client::new(v5()).unwrap();
+    let (now, mut outgoing) = (Instant::from_micros(0), Outgoing::new());
+    let first = client.transport_opened(now).unwrap();
+    let _ = client.transmit(now, first, usize::MAX, &mut outgoing);
+    let all = outgoing.remaining();
+    outgoing.advance(3);
+    client.transport_closed(now, first);
+    let second = client.transport_opened(now).unwrap();
+    let _ = client.transmit(now, second, usize::MAX, &mut outgoing);
+    assert_eq!((outgoing.remaining(), outgoing.chunk()[0]), (all, 0x10));
+}
