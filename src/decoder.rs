@@ -109,11 +109,17 @@ impl Decoder {
         }
     }
 
+    /// Whether a packet of this size is not too large.
+    #[inline(always)]
+    pub(crate) const fn accepts(&self, size: usize) -> bool {
+        size <= self.maximum_packet_size as usize
+    }
+
     /// The header and the body of a whole packet that is not too large.
     #[inline(always)]
     fn split<'a>(&self, bytes: &'a [u8]) -> Option<(FixedHeader, &'a [u8])> {
         let header = FixedHeader::decode(bytes).ok().flatten()?;
-        if header.frame_len() > self.maximum_packet_size as usize {
+        if !self.accepts(header.frame_len()) {
             return None;
         }
         Some((header, bytes.get(header.header_len()..header.frame_len())?))

@@ -8,7 +8,10 @@ use crate::client::event::Received;
 use crate::client::machine::{self, Client, Connection, Pause, Phase};
 use crate::link::ConnectionId;
 use crate::message::{Located, Message};
-use crate::packet::{Packet, Publish};
+use crate::packet::ack;
+use crate::packet::{Packet, PubAck, PubComp, PubRec, Publish};
+use crate::packet_id::PacketId;
+use crate::packet_type::PacketType;
 use crate::properties::Properties;
 use crate::session::alias::AliasError;
 use crate::time::Instant;
@@ -65,7 +68,6 @@ impl Client {
         let mut done = 0;
         let received = loop {
             let pause = self.pause();
-            let is_full = self.is_full();
             let Some(found) = self.find(connection).filter(|found| !found.link.is_closing()) else {
                 done = bytes.len();
                 break Received::Drained;
@@ -76,6 +78,16 @@ impl Client {
             }
             if let Some(pause) = pause {
                 break self.pause_input(pause);
+            }
+            if let Some((packet_type, packet_id)) = ack::plain(rest)
+                && found.is_up()
+                && found.link.decoder.accepts(ack::PLAIN_LEN)
+            {
+                match self.on_plain_ack(packet_type, packet_id) {
+                    Ok(()) => done = done.saturating_add(ack::PLAIN_LEN),
+                    Err(violation) => self.violation(violation),
+                }
+                continue;
             }
             // A packet is large: it stays where it is.
             let decoded = found.link.decoder.decode(rest);
@@ -89,7 +101,7 @@ impl Client {
                 }
             };
             // What else the server says is heard: the application may be waiting for it.
-            if is_full && self.is_new_message(packet) {
+            if self.is_new_message(packet) && self.is_full() {
                 break self.pause_input(Pause::Application);
             }
             let frame = rest.get(..len).unwrap_or_default();
@@ -215,6 +227,24 @@ impl Client {
             packet => self.on_rare_packet(packet, frame)?,
         }
         Ok(Taken::All)
+    }
+
+    /// Most of what a server says, short of decoding it.
+    #[inline]
+    fn on_plain_ack(
+        &mut self,
+        packet_type: PacketType,
+        packet_id: PacketId,
+    ) -> Result<(), Violation> {
+        match packet_type {
+            PacketType::PubRec => self.on_pub_rec(&PubRec::new(packet_id), &[]),
+            PacketType::PubComp => self.on_pub_comp(&PubComp::new(packet_id), &[]),
+            PacketType::PubRel => {
+                self.on_pub_rel(packet_id);
+                Ok(())
+            }
+            _ => self.on_pub_ack(&PubAck::new(packet_id), &[]),
+        }
     }
 
     #[inline(never)]

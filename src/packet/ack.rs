@@ -119,6 +119,23 @@ acks! {
     PubComp;
 }
 
+/// Bytes of an acknowledgement in the form that every version has: success, without properties.
+pub(crate) const PLAIN_LEN: usize = 4;
+
+/// The acknowledgement that some bytes begin with, if it is in that form, and not marked DUP.
+#[inline(always)]
+pub(crate) fn plain(bytes: &[u8]) -> Option<(PacketType, PacketId)> {
+    let [first, 2, high, low, ..] = *bytes else { return None };
+    let packet_type = match first {
+        0x40 => PacketType::PubAck,
+        0x50 => PacketType::PubRec,
+        0x62 => PacketType::PubRel,
+        0x70 => PacketType::PubComp,
+        _ => return None,
+    };
+    Some((packet_type, PacketId::new(u16::from_be_bytes([high, low]))?))
+}
+
 /// The DUP flag of 3.1 in the fixed header.
 #[inline(always)]
 pub(crate) const fn dup_flag(dup: bool) -> u8 {

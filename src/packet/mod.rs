@@ -1,6 +1,6 @@
 //! The Control Packets, MQTT 5.0 §3: one type for all, and one for each.
 
-mod ack;
+pub(crate) mod ack;
 mod auth;
 pub(crate) mod body;
 mod connack;
