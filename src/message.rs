@@ -1,6 +1,7 @@
 //! An application message that outlives the buffer it arrived in: it shares the storage of its
 //! frame, or has storage of its own.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
@@ -45,8 +46,8 @@ use crate::version::Version;
 pub struct Message {
     /// What the parts are parts of.
     storage: Bytes,
-    /// The payload, if it is not in the storage.
-    apart: Option<Bytes>,
+    /// The payload, if it is not in the storage: rarely, so that it takes little room.
+    apart: Option<Box<Bytes>>,
     parts: Parts,
     qos: QoS,
     retain: bool,
@@ -193,7 +194,7 @@ impl Message {
         builder.parts.topic = builder.add(topic.as_str().as_bytes());
         Self {
             storage: builder.storage.into(),
-            apart: Some(payload.into()),
+            apart: Some(Box::new(payload.into())),
             parts: builder.parts,
             qos: QoS::AtMostOnce,
             retain: false,
@@ -237,7 +238,7 @@ impl Message {
         builder.add_head(publish);
         Self {
             storage: builder.storage.into(),
-            apart: Some(payload),
+            apart: Some(Box::new(payload)),
             parts: builder.parts,
             qos: publish.qos,
             retain: publish.retain,
@@ -336,7 +337,7 @@ impl Message {
     /// The payload, which shares the storage of the message.
     pub fn payload_bytes(&self) -> Bytes {
         match &self.apart {
-            Some(payload) => payload.clone(),
+            Some(payload) => Bytes::clone(payload),
             None if self.payload().is_empty() => Bytes::new(),
             None => self.storage.slice_ref(self.payload()),
         }
