@@ -51,6 +51,8 @@ pub struct Message {
     parts: Parts,
     qos: QoS,
     retain: bool,
+    /// Whether the storage may be part of something larger, such as the buffer it was read into.
+    is_shared: bool,
 }
 
 /// Where in its storage the parts of a message are.
@@ -140,7 +142,7 @@ impl Located {
     #[inline]
     pub(crate) fn message(self, frame: Bytes) -> Message {
         let Self { parts, qos, retain } = self;
-        Message { storage: frame, apart: None, parts, qos, retain }
+        Message { storage: frame, apart: None, parts, qos, retain, is_shared: true }
     }
 }
 
@@ -192,13 +194,7 @@ impl Message {
     pub fn new(topic: TopicName<'_>, payload: impl Into<Bytes>) -> Self {
         let mut builder = Builder::with_capacity(topic.as_str().len());
         builder.parts.topic = builder.add(topic.as_str().as_bytes());
-        Self {
-            storage: builder.storage.into(),
-            apart: Some(Box::new(payload.into())),
-            parts: builder.parts,
-            qos: QoS::AtMostOnce,
-            retain: false,
-        }
+        builder.message(Some(Box::new(payload.into())), &Publish::default())
     }
 
     /// The message that a PUBLISH of `version` carries.
@@ -228,7 +224,7 @@ impl Message {
             Some(part) => frame.slice(part.range()),
             None => Bytes::copy_from_slice(publish.payload),
         };
-        Ok(Self::with_payload(publish, payload))
+        Ok(Self { is_shared: true, ..Self::with_payload(publish, payload) })
     }
 
     /// A PUBLISH that was checked, with all but the payload copied.
@@ -236,13 +232,7 @@ impl Message {
         let capacity = publish.topic.len().saturating_add(publish.properties_len());
         let mut builder = Builder::with_capacity(capacity);
         builder.add_head(publish);
-        Self {
-            storage: builder.storage.into(),
-            apart: Some(Box::new(payload)),
-            parts: builder.parts,
-            qos: publish.qos,
-            retain: publish.retain,
-        }
+        builder.message(Some(Box::new(payload)), publish)
     }
 
     /// Copies a PUBLISH that was checked, whose properties take `properties_len` bytes, into
@@ -256,13 +246,7 @@ impl Message {
         let mut builder = Builder::with_capacity(capacity);
         builder.add_head(publish);
         builder.parts.payload = builder.add(publish.payload);
-        Self {
-            storage: builder.storage.into(),
-            apart: None,
-            parts: builder.parts,
-            qos: publish.qos,
-            retain: publish.retain,
-        }
+        builder.message(None, publish)
     }
 
     /// Copies a PUBLISH that was checked, as the packet that it is, whose properties take
@@ -290,7 +274,7 @@ impl Message {
         let present = publish.properties.present();
         let parts = Parts { topic, properties, identifiers: Part::default(), payload, present };
         let (qos, retain) = (publish.qos, publish.retain);
-        Self { storage: frame.into(), apart: None, parts, qos, retain }
+        Self { storage: frame.into(), apart: None, parts, qos, retain, is_shared: false }
     }
 
     /// Of a [framed](Self::framed) message: bytes of the packet.
@@ -397,7 +381,8 @@ impl Message {
     pub fn with_properties(self, properties: &Properties<'_>) -> Result<Self, EncodeError> {
         properties.check(Version::V5, Places::PUBLISH)?;
         let publish = Publish { properties: *properties, ..self.to_publish() };
-        Ok(Self::with_payload(&publish, self.payload_bytes()))
+        let message = Self::with_payload(&publish, self.payload_bytes());
+        Ok(Self { is_shared: self.is_shared, ..message })
     }
 
     /// A PUBLISH of the message, which still needs a Packet Identifier at QoS 1 and 2.
@@ -435,7 +420,12 @@ impl Message {
             payload: builder.add(self.payload()),
             present,
         };
-        Self { storage: builder.storage.into(), apart: None, parts, ..*self }
+        Self { storage: builder.storage.into(), apart: None, parts, is_shared: false, ..*self }
+    }
+
+    /// The message in storage of its own: [compact](Self::compact) if it may not be.
+    pub(crate) fn into_own(self) -> Self {
+        if self.is_shared { self.compact() } else { self }
     }
 
     /// Checks the message as the PUBLISH that it becomes in `version`, and says how many bytes
@@ -447,6 +437,14 @@ impl Message {
 }
 
 impl Builder {
+    /// The message, as a PUBLISH with these flags.
+    #[inline(always)]
+    fn message(self, apart: Option<Box<Bytes>>, flags: &Publish<'_>) -> Message {
+        let Publish { qos, retain, .. } = *flags;
+        let (storage, parts) = (self.storage.into(), self.parts);
+        Message { storage, apart, parts, qos, retain, is_shared: false }
+    }
+
     /// Adds all but the payload.
     fn add_head(&mut self, publish: &Publish<'_>) {
         self.parts.topic = self.add(publish.topic.as_bytes());

@@ -9,7 +9,7 @@ use std::cell::Cell;
 
 use bytes::BytesMut;
 use sansio_mqtt::client::{
-    Acknowledgement, CallError, Client, ConnectionId, Options, Output, TopicAliases,
+    Acknowledgement, CallError, Client, ConnectionId, Event, Options, Output, TopicAliases,
 };
 use sansio_mqtt::{
     ConnAck, Instant, Outgoing, Packet, PacketId, Properties, Property, PubAck, PubRec, PubRel,
@@ -223,6 +223,33 @@ fn what_is_published_without_a_connection_is_held_up_to_the_maximum() {
             assert_eq!(client.held(), accepted);
             let held = held() - before;
             assert!(held < 2 * 50_000 + 100 * 400 + 20_000, "QoS {qos} {len}: {held}");
+        }
+    }
+}
+
+#[test]
+fn a_received_message_that_is_passed_on_keeps_no_read_buffer_alive() {
+    for version in VERSIONS {
+        for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
+            let (mut client, connection) = connected(options(version));
+            let mut offline = Client::new(options(version)).unwrap();
+            let before = held();
+            for number in 0..100 {
+                let mut bytes = BytesMut::with_capacity(64 * 1024);
+                bytes.extend_from_slice(&encode(version, publish(qos, number, b"x")));
+                let _ = client.receive(START, connection, &mut bytes);
+                let Output::Event(Event::Message(delivery)) = client.poll_output() else {
+                    panic!("no message");
+                };
+                offline.publish_message(START, delivery.message).unwrap();
+                if let Some(delivery_id) = delivery.delivery_id {
+                    client.acknowledge(START, delivery_id).unwrap();
+                    let mut outgoing = Outgoing::new();
+                    let _ = client.transmit(START, connection, usize::MAX, &mut outgoing);
+                }
+            }
+            let grown = held() - before;
+            assert!(grown < 100_000, "{version} {qos}: {grown} bytes");
         }
     }
 }

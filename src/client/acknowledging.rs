@@ -22,6 +22,7 @@ use crate::session::inbound::{Arrival, Verdict};
 use crate::session::outbound::Misfit;
 use crate::session::store::Sequence;
 use crate::time::Instant;
+use crate::version::Version;
 
 /// What is known of a received message beside the message.
 #[derive(Debug, Clone, Copy)]
@@ -162,8 +163,10 @@ impl Client {
             self.offer(Sequence::default(), message, None, arrived.dup);
             return Ok(());
         };
-        match self.inbound.arrive(packet_id, arrived.dup, self.options.version.is_v5()) {
+        let (qos, counts) = (message.qos(), self.options.version.is_v5());
+        match self.inbound.arrive(packet_id, qos, arrived.dup, counts) {
             Arrival::TooMany => return Err(Violation::ReceiveMaximumExceeded),
+            Arrival::InUse => return Err(Violation::PacketIdentifierInUse(packet_id)),
             Arrival::Offered => {
                 self.counters.duplicates = self.counters.duplicates.saturating_add(1);
                 // The application may have acknowledged it between two connections.
@@ -216,12 +219,17 @@ impl Client {
         if self.requests.is_empty() || self.options.response_topic.as_deref()? != message.topic() {
             return None;
         }
-        let handle = self.requests.find(message.properties().correlation_data()?)?;
+        let handle =
+            self.requests.find(self.options.seed, message.properties().correlation_data()?)?;
         self.requests.remove(handle);
         Some(Handle(handle))
     }
 
-    pub(super) fn on_pub_rel(&mut self, packet_id: PacketId) {
+    pub(super) fn on_pub_rel(&mut self, packet_id: PacketId) -> Result<(), Violation> {
+        if self.inbound.is_premature(packet_id) {
+            let packet_type = PacketType::PubRel;
+            return Err(Violation::WrongAcknowledgement { packet_type, packet_id });
+        }
         let released = self.inbound.release(packet_id);
         if released.is_some() && self.log.is_durable() {
             self.log.delete(Key::Released(packet_id).encode());
@@ -239,6 +247,7 @@ impl Client {
             makes_room: released.unwrap_or_default(),
             ..Ack::new(PacketType::PubComp, packet_id, after)
         });
+        Ok(())
     }
 
     #[inline]
@@ -269,8 +278,9 @@ impl Client {
                 if self.outbound.on_ack(packet_id, Stage::AwaitPubComp).is_ok()
                     && !pub_rec.reason_code.is_error() =>
             {
-                let after = self.log.last();
-                self.acks.push_back(Ack::new(PacketType::PubRel, packet_id, after));
+                let (after, dup) = (self.log.last(), self.options.version == Version::V3_1);
+                let ack = Ack::new(PacketType::PubRel, packet_id, after);
+                self.acks.push_back(Ack { dup, ..ack });
                 return Ok(());
             }
             misfit => {

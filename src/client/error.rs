@@ -143,6 +143,10 @@ pub enum Violation {
         /// Of the exchange.
         packet_id: PacketId,
     },
+    /// A message under an identifier that a message of another QoS has. v5 [MQTT-2.2.1-4],
+    /// v3.1.1 [MQTT-2.3.1-4]
+    #[error("PUBLISH with the packet identifier {0}, which is in use")]
+    PacketIdentifierInUse(PacketId),
     /// A SUBACK or UNSUBACK for no SUBSCRIBE or UNSUBSCRIBE.
     #[error("{packet_type} for the packet identifier {packet_id}, which is not in use")]
     UnknownPacketIdentifier {
@@ -192,6 +196,7 @@ impl Violation {
             | Self::UnknownSession
             | Self::WrongAcknowledgement { .. }
             | Self::UnknownPacketIdentifier { .. }
+            | Self::PacketIdentifierInUse(_)
             | Self::ReasonCodeCount { .. }
             | Self::UnknownTopicAlias(_)
             | Self::AuthenticationMethod
@@ -230,7 +235,7 @@ pub enum DisconnectCause {
     /// The server did not accept or refuse the connection in time.
     #[error("no CONNACK in time")]
     ConnectTimeout,
-    /// The server did not answer PINGREQ in time. v5 3.1.2.10
+    /// The server did not answer PINGREQ in time, or the transport did not even take it. v5 3.1.2.10
     #[error("no PINGRESP in time")]
     PingTimeout,
     /// The server did not answer SUBSCRIBE, UNSUBSCRIBE or AUTH in time.

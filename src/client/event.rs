@@ -33,7 +33,9 @@ impl Handle {
 /// A message at QoS 1 or 2 that was received: what acknowledges it, and what an application
 /// knows it by that must not take it in twice.
 ///
-/// A message that is offered again, in this process or the next, has the same one.
+/// A message that is offered again, in this process or the next, has the same one. Whoever stores
+/// them [restores](crate::client::Client::restore) the client too: without records each process
+/// begins with the same numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryId(pub(crate) u64);
 

@@ -28,8 +28,8 @@ use crate::session::store::Sequence;
 use crate::time::Instant;
 use crate::version::Version;
 
-/// Bytes of an acknowledgement, without which nothing can be received.
-const SMALLEST_MAXIMUM: u32 = 4;
+/// Bytes of an acknowledgement with its Reason Code, without which nothing can be received.
+const SMALLEST_MAXIMUM: u32 = 5;
 
 impl Client {
     /// A transport to the server is open: CONNECT is ready to be sent on it.
@@ -197,8 +197,10 @@ impl Client {
 
     /// Subscribes to what the server does not know, before anything else is sent.
     fn subscribe_again(&mut self) {
-        if self.options.resubscribe {
-            self.operations.resubscribe(self.options.version);
+        if self.options.resubscribe
+            && let Some(connection) = &self.connection
+        {
+            self.operations.resubscribe(self.options.version, &connection.server);
         }
         if !self.requests.is_empty()
             && !self.requests.subscribed
@@ -420,6 +422,7 @@ impl Client {
             return Err(CallError::OtherSession);
         }
         options.check()?;
+        self.requests.subscribed &= options.response_topic == self.options.response_topic;
         self.options = options;
         Ok(())
     }

@@ -227,7 +227,9 @@ impl Operations {
 
     /// The SUBSCRIBE packets by which a server that lost everything has it again: one for each
     /// Subscription Identifier, of so many subscriptions at most.
-    pub(crate) fn resubscribe(&mut self, version: Version) {
+    ///
+    /// What the server does not take goes by itself, so that it keeps nothing else from going.
+    pub(crate) fn resubscribe(&mut self, version: Version, server: &ServerOptions) {
         const AT_ONCE: usize = 16;
         // What an earlier connection broke off is among the others.
         self.queue.retain(|operation| operation.purpose != Purpose::Resubscribe);
@@ -239,11 +241,25 @@ impl Operations {
         let mut operations = Vec::new();
         for (identifier, subscriptions) in &by_identifier {
             let identifier = identifier.map(Property::SubscriptionIdentifier);
-            for some in subscriptions.chunks(AT_ONCE) {
-                let properties = Properties::List(identifier.as_slice());
+            let properties = Properties::List(identifier.as_slice());
+            let mut add = |some: &[Subscription<'_>], whatever: bool| {
                 let packet = Subscribe { properties, ..Subscribe::new(PacketId::MIN, some) }.into();
                 let operation = Operation::new(0, Purpose::Resubscribe, &packet, version);
-                operations.extend(operation.ok());
+                let maximum = server.maximum_packet_size as usize;
+                let fits = |one: &Operation| {
+                    one.len() <= maximum && check(&packet, server).is_ok() || whatever
+                };
+                let operation = operation.ok().filter(fits);
+                let is_added = operation.is_some();
+                operations.extend(operation);
+                is_added
+            };
+            for some in subscriptions.chunks(AT_ONCE) {
+                if !add(some, false) {
+                    some.chunks(1).for_each(|one| {
+                        add(one, true);
+                    });
+                }
             }
         }
         operations.into_iter().rev().for_each(|operation| self.queue.push_front(operation));

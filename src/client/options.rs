@@ -190,6 +190,12 @@ pub struct Options {
     /// client subscribes to it with the first request. Of 5.0. v5 4.10
     pub response_topic: Option<String>,
 
+    /// A number that another run of the program does not have: a random one. It is part of the
+    /// Correlation Data of requests, so that a late response is not taken for that of another
+    /// request. The default is 0, which does for a client that is
+    /// [restored](crate::client::Client::restore) from its records.
+    pub seed: u64,
+
     /// How long the server may take to accept the connection, each answer to AUTH included. The
     /// default is 20 s.
     pub connect_timeout: Duration,
@@ -232,6 +238,7 @@ impl Options {
             session_lost: SessionLost::default(),
             resubscribe: false,
             response_topic: None,
+            seed: 0,
             connect_timeout: Duration::from_secs(20),
             response_timeout: Duration::from_secs(20),
             close_timeout: Duration::from_secs(5),

@@ -10,7 +10,8 @@ use crate::client::machine::{Client, Connection};
 use crate::client::operations::Operation;
 use crate::client::options::Overflow;
 use crate::client::records::{self, FlightRecord, Key};
-use crate::error::{EncodeError, Feature};
+use crate::client::requests;
+use crate::error::{Cause, EncodeError, Feature};
 use crate::message::Message;
 use crate::outgoing::Outgoing;
 use crate::packet::Publish;
@@ -23,6 +24,7 @@ use crate::qos::QoS;
 use crate::session::entry::{Entry, Key as EntryKey, Removed};
 use crate::session::store::Sequence;
 use crate::time::Instant;
+use crate::topic::TopicName;
 
 impl Client {
     /// Publishes a message, which is copied; `dup` and `packet_id` are the client's affair.
@@ -66,13 +68,15 @@ impl Client {
         Ok(Handle(handle))
     }
 
-    /// Publishes a message without copying it, as [`publish`](Self::publish) does.
+    /// Publishes a message without copying it, as [`publish`](Self::publish) does. A received one
+    /// is [copied](Message::compact) after all, so that it does not keep alive what it was read into.
     ///
     /// # Errors
     ///
     /// As [`publish`](Self::publish).
     pub fn publish_message(&mut self, now: Instant, message: Message) -> Result<Handle, CallError> {
         self.advance(now);
+        let message = message.into_own();
         let packet_id = (message.qos() != QoS::AtMostOnce).then_some(PacketId::MIN);
         self.check_publish(&Publish { packet_id, ..message.to_publish() })?;
         self.make_room(message.size())?;
@@ -90,7 +94,8 @@ impl Client {
     ///
     /// The client adds the Response Topic of its options and Correlation Data, subscribes to that
     /// topic with the first request, and completes this one with the
-    /// [`Response`](crate::client::Event::Response).
+    /// [`Response`](crate::client::Event::Response). The topic may be made of what the server says
+    /// in its CONNACK: [`set_response_topic`](Self::set_response_topic).
     ///
     /// # Errors
     ///
@@ -118,7 +123,7 @@ impl Client {
             true => None,
             false => Some(Operation::for_responses(number, &topic, self.options.version)?),
         };
-        let correlation_data = number.to_be_bytes();
+        let correlation_data = requests::correlation_data(self.options.seed, number);
         let mut properties: Vec<Property<'_>> = publish.properties.iter().collect();
         properties.push(Property::ResponseTopic(&topic));
         properties.push(Property::CorrelationData(&correlation_data));
@@ -130,6 +135,21 @@ impl Client {
         }
         self.requests.insert(handle.get(), self.now + timeout);
         Ok(handle)
+    }
+
+    /// Changes the topic that responses are asked for at, for the requests that follow: to one
+    /// made of the server's Response Information, say. v5 4.10.1
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Invalid`] if it is no Topic Name.
+    pub fn set_response_topic(&mut self, topic: &str) -> Result<(), CallError> {
+        if let Err(error) = TopicName::new(topic) {
+            return Err(EncodeError::from(Cause::InvalidTopicName(error)).into());
+        }
+        self.requests.subscribed &= self.options.response_topic.as_deref() == Some(topic);
+        self.options.response_topic = Some(topic.into());
+        Ok(())
     }
 
     /// Checks what is known when the call is made.

@@ -218,7 +218,7 @@ impl Client {
             }
             Packet::PubRel(pub_rel) => {
                 self.check_words(packet, &pub_rel.properties)?;
-                self.on_pub_rel(pub_rel.packet_id);
+                self.on_pub_rel(pub_rel.packet_id)?;
             }
             Packet::PubComp(pub_comp) => {
                 self.check_words(packet, &pub_comp.properties)?;
@@ -239,10 +239,7 @@ impl Client {
         match packet_type {
             PacketType::PubRec => self.on_pub_rec(&PubRec::new(packet_id), &[]),
             PacketType::PubComp => self.on_pub_comp(&PubComp::new(packet_id), &[]),
-            PacketType::PubRel => {
-                self.on_pub_rel(packet_id);
-                Ok(())
-            }
+            PacketType::PubRel => self.on_pub_rel(packet_id),
             _ => self.on_pub_ack(&PubAck::new(packet_id), &[]),
         }
     }

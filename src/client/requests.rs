@@ -101,8 +101,18 @@ impl Requests {
     }
 
     /// The request that Correlation Data belongs to.
-    pub(crate) fn find(&self, correlation_data: &[u8]) -> Option<u64> {
-        let handle = u64::from_be_bytes(correlation_data.try_into().ok()?);
-        self.contains(handle).then_some(handle)
+    pub(crate) fn find(&self, seed: u64, data: &[u8]) -> Option<u64> {
+        let handle = u64::from_be_bytes(*data.last_chunk()?);
+        let is_own = self.contains(handle) && correlation_data(seed, handle) == data;
+        is_own.then_some(handle)
     }
+}
+
+/// What the response to a request is known by.
+pub(crate) fn correlation_data(seed: u64, handle: u64) -> [u8; 16] {
+    let mut data = [0; 16];
+    let (first, last) = data.split_at_mut(8);
+    first.copy_from_slice(&seed.to_be_bytes());
+    last.copy_from_slice(&handle.to_be_bytes());
+    data
 }

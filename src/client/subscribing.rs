@@ -104,6 +104,7 @@ impl Client {
         self.outbound.release_foreign_id(sub_ack.packet_id);
         let Some(operation) = self.operations.answered(number) else { return Ok(()) };
         if self.options.resubscribe
+            && operation.purpose != Purpose::Response
             && let Some(Packet::Subscribe(subscribe)) = operation.packet(self.options.version)
         {
             for (filter, subscribed) in Subscribed::of(&subscribe, &codes) {
@@ -160,6 +161,7 @@ impl Client {
             let filters = unsubscribe.topic_filters.iter().enumerate();
             let is_gone = |index| codes.get(index).is_none_or(|code: &ReasonCode| !code.is_error());
             for (_, filter) in filters.filter(|(index, _)| is_gone(*index)) {
+                self.requests.subscribed &= self.options.response_topic.as_deref() != Some(filter);
                 if self.operations.unsubscribed(filter) && self.log.is_durable() {
                     self.log.delete(Key::Subscription(filter).encode());
                 }

@@ -402,7 +402,8 @@ impl Client {
     pub(super) fn end_when_drained(&mut self) {
         let Some(connection) = self.connection.as_mut() else { return };
         let Some((_, deadline)) = &connection.draining else { return };
-        let drained = self.acks.is_empty()
+        let drained = self.handed_over.is_none()
+            && self.acks.is_empty()
             && self.operations.is_empty()
             && self.at_most_once.len() == 0
             && self.outbound.len() == 0;

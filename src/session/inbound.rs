@@ -64,6 +64,8 @@ pub(crate) enum Arrival {
     Acknowledged,
     /// One more than the other end may send. v5 3.3.4
     TooMany,
+    /// One under the identifier of a message of another QoS. v5 [MQTT-2.2.1-4]
+    InUse,
 }
 
 /// The messages of one direction of a session that are not fully acknowledged.
@@ -111,7 +113,13 @@ impl Inbound {
     /// What a PUBLISH with this identifier is; `counts` if there is a Receive Maximum.
     ///
     /// Of a message of an earlier connection it is the repetition; but at QoS 1 only with DUP.
-    pub(crate) fn arrive(&mut self, packet_id: PacketId, dup: bool, counts: bool) -> Arrival {
+    pub(crate) fn arrive(
+        &mut self,
+        packet_id: PacketId,
+        qos: QoS,
+        dup: bool,
+        counts: bool,
+    ) -> Arrival {
         let full = counts && self.counted >= self.receive_maximum;
         let Some(exchange) = self.exchanges.get(&packet_id).copied() else {
             return if full { Arrival::TooMany } else { Arrival::New };
@@ -125,6 +133,9 @@ impl Inbound {
             self.orphan(delivery_id);
             return Arrival::New;
         }
+        if self.qos(exchange) != Some(qos) {
+            return Arrival::InUse;
+        }
         let Some(exchange) = self.exchanges.get_mut(&packet_id) else { return Arrival::New };
         if !exchange.counts {
             if let Stage::Offered(delivery_id) = exchange.stage {
@@ -137,6 +148,20 @@ impl Inbound {
             Stage::AwaitPubRel => Arrival::Acknowledged,
             Stage::Offered(_) => Arrival::Offered,
         }
+    }
+
+    /// The QoS of the message that an exchange is of.
+    fn qos(&self, exchange: Exchange) -> Option<QoS> {
+        match exchange.stage {
+            Stage::Offered(delivery_id) => Some(self.pending.get(&delivery_id)?.qos),
+            Stage::AwaitPubRel => Some(QoS::ExactlyOnce),
+        }
+    }
+
+    /// Whether a PUBREL with this identifier is for a message whose PUBREC was not sent.
+    pub(crate) fn is_premature(&self, packet_id: PacketId) -> bool {
+        let exchange = self.exchanges.get(&packet_id);
+        exchange.is_some_and(|exchange| exchange.stage != Stage::AwaitPubRel)
     }
 
     /// The other end no longer waits for a message, whose identifier it uses for another one.
@@ -308,18 +333,18 @@ mod tests {
         // v5 [U5-3.3.4-5]
         let mut inbound = Inbound::default();
         inbound.set_receive_maximum(1);
-        assert_eq!(inbound.arrive(id(1), false, true), Arrival::New);
+        assert_eq!(inbound.arrive(id(1), QoS::ExactlyOnce, false, true), Arrival::New);
         inbound.offer(1, id(1), QoS::ExactlyOnce);
-        assert_eq!(inbound.arrive(id(1), false, true), Arrival::Offered);
-        assert_eq!(inbound.arrive(id(2), false, true), Arrival::TooMany);
+        assert_eq!(inbound.arrive(id(1), QoS::ExactlyOnce, false, true), Arrival::Offered);
+        assert_eq!(inbound.arrive(id(2), QoS::ExactlyOnce, false, true), Arrival::TooMany);
         inbound.decide(1, success());
         assert!(!inbound.next_acknowledged().unwrap().makes_room);
-        assert_eq!(inbound.arrive(id(1), false, true), Arrival::Acknowledged);
+        assert_eq!(inbound.arrive(id(1), QoS::ExactlyOnce, false, true), Arrival::Acknowledged);
         assert_eq!(inbound.release(id(1)), Some(true));
         assert_eq!(inbound.release(id(1)), None);
-        assert_eq!(inbound.arrive(id(2), false, true), Arrival::TooMany);
+        assert_eq!(inbound.arrive(id(2), QoS::ExactlyOnce, false, true), Arrival::TooMany);
         inbound.make_room();
-        assert_eq!(inbound.arrive(id(2), false, true), Arrival::New);
+        assert_eq!(inbound.arrive(id(2), QoS::ExactlyOnce, false, true), Arrival::New);
     }
 
     #[test]
@@ -334,14 +359,18 @@ mod tests {
         inbound.disconnected();
         assert_eq!(inbound.next_acknowledged(), None);
         inbound.offer(9, id(9), QoS::AtLeastOnce);
-        assert_eq!(inbound.arrive(id(2), true, true), Arrival::Offered);
+        assert_eq!(inbound.arrive(id(2), QoS::AtLeastOnce, true, true), Arrival::Offered);
         assert_eq!(inbound.next_acknowledged(), None, "9 came before");
         inbound.decide(9, success());
         for packet in [9, 2] {
             let next = inbound.next_acknowledged().unwrap();
             assert_eq!((next.packet_id, next.makes_room), (Some(id(packet)), true));
         }
-        assert_eq!(inbound.arrive(id(3), false, true), Arrival::New, "the identifier was free");
+        assert_eq!(
+            inbound.arrive(id(3), QoS::AtLeastOnce, false, true),
+            Arrival::New,
+            "the identifier was free"
+        );
         let orphan = inbound.next_acknowledged().unwrap();
         assert_eq!((orphan.delivery_id, orphan.packet_id), (3, None));
         assert_eq!(inbound.next_acknowledged(), None, "1 was not sent again");

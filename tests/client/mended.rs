@@ -12,6 +12,7 @@ use sansio_mqtt::{
     Subscription, UnixTime, Version,
 };
 
+use crate::calls::WHOLE;
 use crate::sessions::{acknowledged, by_hand, durably, lasting};
 use crate::world::{
     World, of, pub_ack, pub_comp, pub_rec, pub_rel, publish, scenario, sub_ack, v5,
@@ -118,11 +119,7 @@ fn answers_are_heard_while_the_application_has_all_the_messages_it_may() {
 fn a_server_that_is_at_a_large_packet_is_not_dead() {
     // v5 [MQTT-3.1.2-20]
     for version in Version::ALL {
-        let mut world = World::new(crate::world::Way {
-            fragment: usize::MAX,
-            limit: usize::MAX,
-            durable: false,
-        });
+        let mut world = World::new(WHOLE);
         world.up(of(version), &[]);
         let (now, one) = (world.now, [Subscription::new("a", QoS::AtMostOnce)]);
         world.client().subscribe(now, &one, Properties::NONE).unwrap();
@@ -228,7 +225,7 @@ fn what_a_pubrec_says_is_told() {
 #[test]
 fn a_maximum_packet_size_without_room_for_an_acknowledgement_ends_the_connection() {
     // v5 [MQTT-3.2.2-15]
-    for maximum in [1, 2, 3] {
+    for maximum in [1, 2, 3, 4] {
         scenario(|world| {
             world.start(v5()).open().forget();
             world.server(ConnAck {
@@ -237,11 +234,11 @@ fn a_maximum_packet_size_without_room_for_an_acknowledgement_ends_the_connection
             });
             assert!(world.closed);
             // DISCONNECT with a Reason Code has three bytes.
-            assert_eq!(world.sent().len(), usize::from(maximum == 3));
+            assert_eq!(world.sent().len(), usize::from(maximum >= 3));
         });
     }
     scenario(|world| {
-        world.up(v5(), &[Property::MaximumPacketSize(4)]);
+        world.up(v5(), &[Property::MaximumPacketSize(5)]);
         world.server(publish("a", QoS::AtLeastOnce, 1, "x"));
         assert_eq!(world.sent(), ["PUBACK #1"]);
     });
@@ -375,4 +372,136 @@ fn nothing_of_one_connection_is_left_for_the_next() {
     let second = client.transport_opened(now).unwrap();
     let _ = client.transmit(now, second, usize::MAX, &mut outgoing);
     assert_eq!((outgoing.remaining(), outgoing.chunk()[0]), (all, 0x10));
+}
+
+#[test]
+fn a_subscription_that_the_server_does_not_take_keeps_no_other_from_being_made_again() {
+    // v5 [MQTT-3.2.2-15]
+    let mut options = v5();
+    options.resubscribe = true;
+    let filters = ["a/#", "bbbbbbbbbbbbbbbbbbbb", "cccccccccccccccccccc"];
+    let limits: [&[Property<'_>]; 2] =
+        [&[Property::WildcardSubscriptionAvailable(false)], &[Property::MaximumPacketSize(40)]];
+    for (limit, lost) in limits.into_iter().zip([1, 0]) {
+        scenario(|world| {
+            world.up(options.clone(), &[]);
+            for (filter, id) in filters.into_iter().zip(1..) {
+                let (now, one) = (world.now, [Subscription::new(filter, QoS::AtMostOnce)]);
+                world.client().subscribe(now, &one, Properties::NONE).unwrap();
+                world.poll().server(sub_ack(id, &[ReasonCode::SUCCESS]));
+            }
+            world.lose().forget().connect(false, limit);
+            assert_eq!(world.sent_of("SUBSCRIBE").len(), 3 - lost);
+            let failed =
+                |event: &&Event| matches!(event, Event::Resubscribed { result: Err(_), .. });
+            assert_eq!(world.events().iter().filter(failed).count(), lost);
+        });
+    }
+}
+
+#[test]
+fn the_topic_of_responses_is_subscribed_to_when_it_has_changed() {
+    // v5 4.10.1
+    let mut options = lasting(Version::V5);
+    options.response_topic = Some("r/1".into());
+    let request = |world: &mut World| {
+        let (now, second) = (world.now, Duration::from_secs(1));
+        world.client().request(now, &Publish { topic: "q", ..Publish::default() }, second).unwrap();
+        world.poll().sent_of("SUBSCRIBE")
+    };
+    scenario(|world| {
+        world.up(options.clone(), &[]);
+        assert!(request(world)[0].contains("\"r/1\""));
+        assert!(request(world).is_empty());
+        world.client().set_response_topic("r/2").unwrap();
+        assert!(request(world)[0].contains("\"r/2\""));
+        assert!(world.client().set_response_topic("r/+").is_err());
+        let mut third = options.clone();
+        third.response_topic = Some("r/3".into());
+        world.lose();
+        world.client().set_options(third).unwrap();
+        world.connect(true, &[]).forget();
+        assert!(request(world).iter().any(|sent| sent.contains("\"r/3\"")));
+        // Nor is one counted on that the application has unsubscribed from.
+        let now = world.now;
+        world.client().unsubscribe(now, &["r/3"], Properties::NONE).unwrap();
+        world.poll();
+        let id = world.sent_packets().iter().find_map(|sent| match sent.packet() {
+            Packet::Unsubscribe(unsubscribe) => Some(unsubscribe.packet_id),
+            _ => None,
+        });
+        world.server(sansio_mqtt::UnsubAck::new(id.unwrap(), &[ReasonCode::SUCCESS]));
+        assert!(request(world)[0].contains("\"r/3\""));
+    });
+}
+
+#[test]
+fn a_response_to_a_request_of_another_run_is_a_message() {
+    // v5 4.10
+    let mut options = v5();
+    options.response_topic = Some("r".into());
+    let correlation_data = |seed: u64| {
+        let mut world = World::new(WHOLE);
+        let mut options = options.clone();
+        options.seed = seed;
+        world.up(options, &[]);
+        let (now, hour) = (world.now, Duration::from_secs(3_600));
+        world.client().request(now, &Publish { topic: "q", ..Publish::default() }, hour).unwrap();
+        world.poll();
+        let sent = world.sent_packets();
+        let data = sent.iter().find_map(|sent| match sent.packet() {
+            Packet::Publish(publish) => Some(publish.properties.correlation_data()?.to_vec()),
+            _ => None,
+        });
+        (world, data.unwrap())
+    };
+    let (mut world, own) = correlation_data(1);
+    let (_, other) = correlation_data(2);
+    for (data, told) in [(other, "message r QoS 0 \"x\""), (own, "response")] {
+        let list = [Property::CorrelationData(&data)];
+        let properties = (&list).into();
+        world.server(Publish { properties, ..publish("r", QoS::AtMostOnce, 0, "x") });
+        let events = world.told();
+        assert!(events.len() == 1 && events[0].contains(told), "{events:?}");
+    }
+}
+
+#[test]
+fn an_identifier_is_not_used_for_messages_of_two_levels() {
+    // v5 [MQTT-2.2.1-4], v3.1.1 [MQTT-2.3.1-4]
+    use QoS::{AtLeastOnce, ExactlyOnce};
+    for version in Version::ALL {
+        for (first, second) in [(AtLeastOnce, ExactlyOnce), (ExactlyOnce, AtLeastOnce)] {
+            scenario(|world| {
+                world.up(by_hand(version), &[]).server(publish("a", first, 5, "first"));
+                world.forget().server(publish("a", second, 5, "second"));
+                world.blamed(ReasonCode::PROTOCOL_ERROR);
+            });
+        }
+        // Nor released before it was received.
+        for qos in [AtLeastOnce, ExactlyOnce] {
+            scenario(|world| {
+                world.up(by_hand(version), &[]).server(publish("a", qos, 5, "first"));
+                world.forget().server(pub_rel(5));
+                world.blamed(ReasonCode::PROTOCOL_ERROR);
+            });
+        }
+    }
+}
+
+#[test]
+fn the_last_message_is_acknowledged_before_a_disconnect_that_it_causes() {
+    // v5 [MQTT-4.3.2-4]
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        let mut world = World::new(WHOLE);
+        world.up(lasting(Version::V5), &[]);
+        let (now, connection) = (world.now, world.connection.unwrap());
+        let mut bytes = Vec::new();
+        Packet::from(publish("a", qos, 7, "x")).encode(Version::V5, &mut bytes).unwrap();
+        world.client().receive(now, connection, &mut BytesMut::from(&bytes[..]));
+        assert!(matches!(world.client().poll_output(), Output::Event(Event::Message(_))));
+        world.client().disconnect(now, &Disconnect::default()).unwrap();
+        let sent = world.poll().sent();
+        assert!(sent.len() == 2 && sent[0].contains("#7") && world.closed, "{sent:?}");
+    }
 }

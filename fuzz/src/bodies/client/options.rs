@@ -15,8 +15,8 @@ use super::input::Input;
 pub(crate) struct Setup {
     pub(crate) options: Options,
     pub(crate) durable: bool,
-    /// Whether the whole state is compared around each call that is refused.
-    pub(crate) strong: bool,
+    /// How often the whole state is compared around a call that is refused.
+    pub(crate) snapshots: u32,
     /// Whether outputs are done after each step, and records committed.
     pub(crate) eager: bool,
     /// How many bytes the transport brings at a time: 0 for whole packets.
@@ -43,7 +43,7 @@ impl Setup {
         Self {
             options,
             durable: flags & 1 != 0,
-            strong: flags & 6 == 6,
+            snapshots: if flags & 6 == 6 { 40 } else { 0 },
             eager: flags & 0x80 == 0,
             fragment: input.pick(&[0, 0, 1, 7]),
         }

@@ -93,13 +93,19 @@ fn conn_ack(input: &mut Input<'_>, version: Version, with_method: bool) -> Vec<u
 
 fn publish(input: &mut Input<'_>, version: Version, ledger: &Ledger, number: &mut u32) -> Vec<u8> {
     let choice = input.byte();
-    let qos = input.pick(&[QoS::ExactlyOnce, QoS::AtLeastOnce, QoS::AtMostOnce]);
+    let mut qos = input.pick(&[QoS::ExactlyOnce, QoS::AtLeastOnce, QoS::AtMostOnce]);
     let packet_id = Some(any_id(input)).filter(|_| qos != QoS::AtMostOnce);
+    if let Some(packet_id) = packet_id
+        && choice & 0x0f != 0x0f
+    {
+        // An identifier is not used for both, mostly.
+        qos = if packet_id.get() < 4 { QoS::AtLeastOnce } else { QoS::ExactlyOnce };
+    }
     // Sometimes the one before is sent again.
     *number += u32::from(choice & 3 != 3);
     let mut payload = number.to_be_bytes().to_vec();
     payload.resize(4 + usize::from(choice >> 2 & 3) * 20, 0);
-    let handle = ledger.handle(usize::from(choice >> 4)).to_be_bytes();
+    let handle = u128::from(ledger.handle(usize::from(choice >> 4))).to_be_bytes();
     let alias = Property::TopicAlias(1 + u16::from(choice >> 4 & 3));
     let (topic, properties) = match choice >> 6 {
         0 => ("t", vec![]),

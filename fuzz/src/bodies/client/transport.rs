@@ -54,7 +54,7 @@ impl World<'_> {
     pub(crate) fn close_stale(&mut self) {
         let Some(id) = self.stale.get(self.input.below(self.stale.len())).copied() else { return };
         let now = self.instant();
-        let before = self.setup.strong.then(|| format!("{:?}", self.client));
+        let before = self.snapshot();
         self.client.transport_closed(now, id);
         let mut bytes = BytesMut::from(&b"\x20\x03\0\0\0"[..]);
         let _ = self.client.receive(now, id, &mut bytes);

@@ -148,6 +148,12 @@ impl<'a> World<'a> {
         format!("{something:?}").hash(&mut self.transcript);
     }
 
+    /// All that is known of the client, a few times in a run: it may be long.
+    pub(crate) fn snapshot(&mut self) -> Option<String> {
+        self.setup.snapshots = self.setup.snapshots.checked_sub(1)?;
+        Some(format!("{:?}", self.client))
+    }
+
     /// Makes a call, which changes nothing if it is refused.
     pub(crate) fn checked<T: std::fmt::Debug>(
         &mut self,
@@ -157,7 +163,7 @@ impl<'a> World<'a> {
         let unknown = self.client.acknowledge(now, DeliveryId::from_stored(u64::MAX));
         assert_eq!(unknown, Err(CallError::UnknownDelivery));
         let held = self.client.held();
-        let before = self.setup.strong.then(|| format!("{:?}", self.client));
+        let before = self.snapshot();
         let result = call(&mut self.client, now);
         // For want of room the queue is searched for what has expired.
         if let Err(error) = &result
