@@ -245,3 +245,23 @@ fn messages_that_make_room_for_others_leave_nothing_behind() {
         assert!(peak < 3 * 50_000 + 50_000, "QoS {qos}: {peak}");
     }
 }
+
+#[test]
+fn messages_that_expire_behind_one_that_does_not_leave_nothing_behind() {
+    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
+        let before = held();
+        let mut client = Client::new(options(Version::V5)).unwrap();
+        let publish = Publish { topic: "t", qos, ..Publish::default() };
+        let _ = client.publish(START, &publish).unwrap();
+        let properties = [Property::MessageExpiryInterval(1)];
+        let properties = Properties::List(&properties);
+        let (mut now, mut peak) = (START, 0);
+        for _ in 0..100_000 {
+            now = now + std::time::Duration::from_millis(100);
+            let _ = client.publish(now, &Publish { properties, ..publish });
+            while !matches!(client.poll_output(), Output::Timeout(_)) {}
+            peak = peak.max(held() - before);
+        }
+        assert!(peak < 100_000, "QoS {qos}: {peak}");
+    }
+}

@@ -105,8 +105,7 @@ impl Outbound {
 
     #[inline]
     fn get(&self, key: Key) -> Option<&Entry> {
-        let entry = self.entries.get(key.index as usize)?.as_ref()?;
-        (entry.handle == key.handle).then_some(entry)
+        find(&self.entries, key)
     }
 
     /// Takes the entry out, and says what it was.
@@ -125,7 +124,10 @@ impl Outbound {
         self.len = self.len.saturating_sub(1);
         match packet_id {
             Some(packet_id) => self.ids.release(packet_id),
-            None => self.leave_queue(size),
+            None => {
+                self.leave_queue(size);
+                self.tidy();
+            }
         }
         if self.len == 0 {
             self.release_storage();
@@ -138,6 +140,15 @@ impl Outbound {
     fn leave_queue(&mut self, size: usize) {
         self.queued = self.queued.saturating_sub(1);
         self.queued_bytes = self.queued_bytes.saturating_sub(size);
+    }
+
+    /// Drops the keys of what left from the middle of the queue, once they are the most of it.
+    fn tidy(&mut self) {
+        const FEW: usize = 64;
+        if self.queue.len() > self.queued.saturating_mul(2).saturating_add(FEW) {
+            let entries = &self.entries;
+            self.queue.retain(|key| find(entries, *key).is_some());
+        }
     }
 
     /// After a burst, so that it is not paid for in memory for ever.
@@ -398,6 +409,12 @@ impl Outbound {
         }
         true
     }
+}
+
+#[inline]
+fn find(entries: &[Option<Entry>], key: Key) -> Option<&Entry> {
+    let entry = entries.get(key.index as usize)?.as_ref()?;
+    (entry.handle == key.handle).then_some(entry)
 }
 
 #[cfg(test)]
