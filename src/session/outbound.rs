@@ -38,8 +38,8 @@ pub(crate) struct Outbound {
     bytes: usize,
     queued: usize,
     queued_bytes: usize,
-    /// How many have an expiry, in the queue or not.
-    expiring: usize,
+    /// Before this nothing expires in the queue; `None` if nothing there does at all.
+    earliest: Option<Instant>,
 }
 
 /// Numbers of identifiers from here on are not those of entries.
@@ -78,7 +78,9 @@ impl Outbound {
         self.len = self.len.saturating_add(1);
         self.queued = self.queued.saturating_add(1);
         self.queued_bytes = self.queued_bytes.saturating_add(entry.size);
-        self.expiring = self.expiring.saturating_add(entry.expires.is_some().into());
+        if let Some(expires) = entry.expires {
+            self.may_expire(expires);
+        }
         self.bytes = self.bytes.saturating_add(entry.size);
         let index = match self.free.pop() {
             Some(index) => index,
@@ -114,7 +116,6 @@ impl Outbound {
         let entry = slot.as_ref().filter(|entry| entry.handle == key.handle)?;
         let (size, packet_id) = (entry.size, entry.packet_id);
         self.bytes = self.bytes.saturating_sub(size);
-        self.expiring = self.expiring.saturating_sub(entry.expires.is_some().into());
         if entry.in_window {
             self.in_window = self.in_window.saturating_sub(1);
         }
@@ -140,6 +141,12 @@ impl Outbound {
     fn leave_queue(&mut self, size: usize) {
         self.queued = self.queued.saturating_sub(1);
         self.queued_bytes = self.queued_bytes.saturating_sub(size);
+    }
+
+    /// A message in the queue has this expiry.
+    #[inline]
+    fn may_expire(&mut self, expires: Instant) {
+        self.earliest = Some(self.earliest.map_or(expires, |earliest| earliest.min(expires)));
     }
 
     /// Drops the keys of what left from the middle of the queue, once they are the most of it.
@@ -340,10 +347,16 @@ impl Outbound {
     }
 
     /// The keys of what waits without an identifier and has expired, in its order.
-    pub(crate) fn expired(&self, now: Instant) -> Vec<Key> {
-        if self.expiring == 0 {
+    ///
+    /// They are looked for only when there may be some: a queue that overflows again and again is
+    /// not searched each time.
+    pub(crate) fn expired(&mut self, now: Instant) -> Vec<Key> {
+        if self.earliest.is_none_or(|earliest| earliest >= now) {
             return Vec::new();
         }
+        let queued = self.entries.iter().flatten().filter(|entry| entry.stage == Stage::Queued);
+        let left = queued.filter(|entry| !entry.is_expired(now));
+        self.earliest = left.filter_map(|entry| entry.expires).min();
         self.keys(|entry| entry.is_expired(now))
     }
 
@@ -378,7 +391,10 @@ impl Outbound {
         entry.stage = Stage::Queued;
         entry.sent = false;
         entry.in_window = false;
-        let (packet_id, size) = (entry.packet_id.take(), entry.size);
+        let (packet_id, size, expires) = (entry.packet_id.take(), entry.size, entry.expires);
+        if let Some(expires) = expires {
+            self.may_expire(expires);
+        }
         if let Some(packet_id) = packet_id {
             self.ids.release(packet_id);
             self.queued = self.queued.saturating_add(1);
@@ -421,6 +437,7 @@ fn find(entries: &[Option<Entry>], key: Key) -> Option<&Entry> {
 mod tests {
     use super::*;
     use crate::topic::TopicName;
+    use alloc::vec;
 
     fn outbound(window: u16, messages: u64) -> Outbound {
         let mut outbound = Outbound::default();
@@ -511,5 +528,24 @@ mod tests {
         open(&mut outbound);
         assert_eq!(pull(&mut outbound), [2]);
         assert_eq!((outbound.len(), outbound.bytes(), outbound.in_flight_bytes()), (1, 2, 2));
+    }
+
+    #[test]
+    fn the_queue_is_searched_for_what_has_expired_only_when_there_may_be_some() {
+        let at = |seconds: u64| Instant::from_micros(seconds * 1_000_000);
+        let mut outbound = outbound(1, 1);
+        for (handle, expires) in [(2, Some(at(20))), (3, None), (4, Some(at(10))), (5, None)] {
+            let message = Message::new(TopicName::new("a").unwrap(), "x");
+            outbound.push(Entry::new(handle, message.with_qos(QoS::AtLeastOnce), expires));
+        }
+        let mut expired = |seconds| {
+            let keys = outbound.expired(at(seconds));
+            keys.iter().for_each(|key| assert!(outbound.remove(*key).is_some()));
+            (keys.into_iter().map(Key::handle).collect::<Vec<_>>(), outbound.earliest)
+        };
+        assert_eq!(expired(10), (vec![], Some(at(10))));
+        assert_eq!(expired(11), (vec![4], Some(at(20))));
+        assert_eq!(expired(21), (vec![2], None));
+        assert_eq!(expired(1_000), (vec![], None));
     }
 }
