@@ -216,11 +216,9 @@ impl Client {
         for key in self.outbound.expired(self.now) {
             self.abandon(key, Failure::Expired);
         }
-        while let Some(item) = self.at_most_once.front()
-            && item.expires.is_some_and(|expires| expires < self.now)
-        {
-            let handle = item.handle;
-            self.at_most_once.pop();
+        let mut expired = Vec::new();
+        self.at_most_once.expire(self.now, |handle| expired.push(handle));
+        for handle in expired {
             self.published(Sequence::default(), handle, Err(Failure::Expired));
         }
     }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use sansio_mqtt::client::{CallError, Handle, Options, Overflow};
 use sansio_mqtt::{
-    ConnAck, Packet, Properties, Property, Publish, QoS, ReasonCode, Subscription, Version,
+    ConnAck, OwnedPacket, Packet, Properties, Property, Publish, QoS, ReasonCode, Subscription,
+    Version,
 };
 
 use crate::sessions::{acknowledged, ended, lasting};
@@ -203,6 +204,41 @@ fn what_has_expired_makes_room_before_a_call_is_refused() {
         let told: BTreeSet<String> = world.told().into_iter().collect();
         assert_eq!(told, [ended(first, EXPIRED), ended(second, EXPIRED)].into());
     });
+}
+
+#[test]
+fn what_has_expired_makes_room_wherever_it_is_in_the_queue() {
+    let large = "x".repeat(2_000);
+    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        scenario(|world| {
+            let mut options = v5();
+            options.maximum_held = 6;
+            world.start(options);
+            world.publish("a", qos, "1");
+            let gone = [publish_for(world, 10, qos, "2"), publish_for(world, 10, qos, &large)];
+            world.publish("a", qos, &large);
+            publish_for(world, 60, qos, "5");
+            let last = publish_for(world, 20, qos, "6");
+            for (expired, next) in [(&gone[..], ["7", "8"]), (&[last][..], ["9", "9"])] {
+                let (now, publish) = (world.now, Publish { topic: "a", qos, ..Publish::default() });
+                assert_eq!(world.client().publish(now, &publish), Err(CallError::QueueFull));
+                world.wait_secs(11);
+                for payload in next.into_iter().take(expired.len()) {
+                    world.publish("a", qos, payload);
+                }
+                let expired = expired.iter().map(|handle| ended(*handle, EXPIRED));
+                assert_eq!(world.told(), expired.collect::<Vec<_>>());
+            }
+            world.connect(false, &[]);
+            let sent = world.sent_packets();
+            let payload = |packet: &OwnedPacket| match packet.packet() {
+                Packet::Publish(publish) => publish.payload.to_vec(),
+                _ => Vec::new(),
+            };
+            let sent: Vec<Vec<u8>> = sent[1..].iter().map(payload).collect();
+            assert_eq!(sent, ["1", &large, "5", "7", "8", "9"].map(str::as_bytes));
+        });
+    }
 }
 
 #[test]
