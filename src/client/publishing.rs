@@ -184,13 +184,15 @@ impl Client {
     #[cold]
     fn make_room_by_policy(&mut self, size: usize) -> Result<(), CallError> {
         self.expire();
-        // What is in flight is not dropped: nothing is, if that leaves no room.
-        let in_flight = self.outbound.in_flight_bytes().saturating_add(size);
+        // What was sent is not dropped: nothing is, if that leaves no room.
+        let sent = self.outbound.sent_bytes().saturating_add(size);
         if self.options.overflow == Overflow::DropOldest
-            && self.outbound.in_flight_len() < self.options.maximum_held
-            && in_flight <= self.options.maximum_held_bytes
+            && self.outbound.sent_len() < self.options.maximum_held
+            && sent <= self.options.maximum_held_bytes
         {
             while !self.has_room(size) && self.drop_oldest() {}
+            // It may have been in the window.
+            self.open_window();
         }
         if self.has_room(size) { Ok(()) } else { Err(CallError::QueueFull) }
     }
@@ -198,9 +200,9 @@ impl Client {
     /// Drops the oldest message that was not sent; `false` if there is none.
     fn drop_oldest(&mut self) -> bool {
         let at_most_once = self.at_most_once.front().map(|item| item.handle);
-        let queued = self.outbound.oldest_queued();
-        match (at_most_once, queued) {
-            (Some(handle), queued) if queued.is_none_or(|key| handle < key.handle()) => {
+        let unsent = self.outbound.oldest_unsent();
+        match (at_most_once, unsent) {
+            (Some(handle), unsent) if unsent.is_none_or(|key| handle < key.handle()) => {
                 self.at_most_once.pop();
                 self.published(Sequence::default(), handle, Err(Failure::Dropped));
             }

@@ -265,8 +265,8 @@ impl Client {
         {
             // v5 [MQTT-3.3.1-1], v3.1.1 [MQTT-3.3.1-1]
             message.write_frame(packet_id, entry.sent, out.room(len));
-            entry.sent = true;
-            self.outbound.pulled();
+            let (again, size) = (core::mem::replace(&mut entry.sent, true), entry.size);
+            self.outbound.pulled(again, size);
             any = true;
         }
         if !any {
@@ -294,16 +294,14 @@ impl Client {
         };
         let size = publish.encoded_len(version, Alias::None);
         let result = publishing::check(message.qos(), message.retain(), size, connection);
-        if result.is_ok() {
-            let shared = Some(message).filter(|one| Outgoing::shares(one.payload().len()));
-            write(&publish, shared, &mut connection.link, out);
-            entry.sent = true;
-        }
-        self.outbound.pulled();
         if let Err(error) = result {
             self.abandon(key, error.into());
-            self.open_window();
+            return self.open_window();
         }
+        let shared = Some(message).filter(|one| Outgoing::shares(one.payload().len()));
+        write(&publish, shared, &mut connection.link, out);
+        let (again, size) = (core::mem::replace(&mut entry.sent, true), entry.size);
+        self.outbound.pulled(again, size);
     }
 
     /// Ends the connection gracefully: what was called for before is still sent, and its

@@ -77,7 +77,7 @@ impl Entry {
             packet_id: None,
             is_framed: false,
             stage: Stage::AwaitPubComp,
-            sent: true,
+            sent: false,
             in_window: false,
             expires: None,
             after: Sequence::default(),

@@ -159,6 +159,57 @@ fn what_is_in_flight_makes_no_room() {
 }
 
 #[test]
+fn what_was_never_sent_makes_room_from_within_the_window() {
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        scenario(|world| {
+            world.up(dropping(), &[Property::ReceiveMaximum(2)]);
+            world.writable = false;
+            let [first, second, third] = ["1", "2", "3"].map(|one| world.publish("a", qos, one));
+            // The third one enters the window in place of the first.
+            let fourth = world.publish("a", QoS::AtMostOnce, "4");
+            assert_eq!(world.told(), [ended(first, DROPPED)]);
+            world.unblock();
+            let sent = world.sent_of("PUBLISH");
+            assert_eq!(sent.len(), 3, "{sent:?}");
+            assert!(sent[0].contains("#2 \"2\"") && sent[1].contains("#3 \"3\""), "{sent:?}");
+            assert_eq!(world.told(), [ended(fourth, "sent")]);
+            for (id, handle) in [(2, second), (3, third)] {
+                match qos {
+                    QoS::ExactlyOnce => world.server(pub_rec(id)).server(pub_comp(id)),
+                    _ => world.server(pub_ack(id)),
+                };
+                assert_eq!(world.told(), [acknowledged(handle)]);
+            }
+            assert_eq!(world.store.len(), usize::from(world.way.durable), "but for the session");
+        });
+    }
+}
+
+#[test]
+fn what_was_never_sent_makes_room_behind_what_is_sent_again() {
+    scenario(|world| {
+        world.up(dropping(), &[]);
+        world.publish("a", QoS::AtLeastOnce, "1");
+        world.writable = false;
+        let [second, third] = ["2", "3"].map(|one| world.publish("a", QoS::AtLeastOnce, one));
+        // Without a connection, and on one that sends the first message again.
+        world.lose().forget();
+        world.publish("a", QoS::AtLeastOnce, "4");
+        assert_eq!(world.told(), [ended(second, DROPPED)]);
+        world.resume();
+        world.publish("a", QoS::AtLeastOnce, "5");
+        assert_eq!(world.told(), ["connected again".into(), ended(third, DROPPED)]);
+        world.unblock();
+        let sent = [
+            "PUBLISH \"a\" QoS 1 #1 dup \"1\"",
+            "PUBLISH \"a\" QoS 1 #4 \"4\"",
+            "PUBLISH \"a\" QoS 1 #5 \"5\"",
+        ];
+        assert_eq!(world.sent_after_connect(), sent);
+    });
+}
+
+#[test]
 fn what_expires_in_the_queue_is_not_sent() {
     for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
         scenario(|world| {
