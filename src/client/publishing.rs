@@ -191,9 +191,9 @@ impl Client {
             && sent <= self.options.maximum_held_bytes
         {
             while !self.has_room(size) && self.drop_oldest() {}
-            // It may have been in the window.
-            self.open_window();
         }
+        // What is gone may have been in it.
+        self.open_window();
         if self.has_room(size) { Ok(()) } else { Err(CallError::QueueFull) }
     }
 
@@ -212,11 +212,12 @@ impl Client {
         true
     }
 
-    /// Completes the messages that have expired in the queue. What is in flight is not cut short:
-    /// v5 [MQTT-4.3.3-7]
+    /// Completes the messages that have expired and were never sent.
     fn expire(&mut self) {
-        for key in self.outbound.expired(self.now) {
-            self.abandon(key, Failure::Expired);
+        let expired = self.outbound.expired(self.now);
+        if !expired.is_empty() {
+            expired.into_iter().for_each(|key| self.abandon(key, Failure::Expired));
+            self.outbound.sweep();
         }
         let mut expired = Vec::new();
         self.at_most_once.expire(self.now, |handle| expired.push(handle));
@@ -310,7 +311,7 @@ impl Client {
     fn is_still_possible(&mut self, key: EntryKey) -> bool {
         let (now, version) = (self.now, self.options.version);
         let Some(entry) = self.outbound.get_mut(key) else { return false };
-        if entry.expires.is_some_and(|expires| expires < now) {
+        if entry.is_expired(now) {
             self.abandon(key, Failure::Expired);
             return false;
         }

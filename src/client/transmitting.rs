@@ -293,9 +293,13 @@ impl Client {
             payload: message.payload(),
         };
         let size = publish.encoded_len(version, Alias::None);
-        let result = publishing::check(message.qos(), message.retain(), size, connection);
-        if let Err(error) = result {
-            self.abandon(key, error.into());
+        let result = match entry.is_expired(now) {
+            true => Err(Failure::Expired),
+            false => publishing::check(message.qos(), message.retain(), size, connection)
+                .map_err(Failure::from),
+        };
+        if let Err(failure) = result {
+            self.abandon(key, failure);
             return self.open_window();
         }
         let shared = Some(message).filter(|one| Outgoing::shares(one.payload().len()));

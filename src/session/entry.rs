@@ -85,8 +85,9 @@ impl Entry {
         }
     }
 
+    /// Whether it is not to be sent any more. What was sent is not cut short: v5 [MQTT-4.3.3-7]
     pub(crate) fn is_expired(&self, now: Instant) -> bool {
-        self.stage == Stage::Queued && self.expires.is_some_and(|expires| expires < now)
+        !self.sent && self.expires.is_some_and(|expires| expires < now)
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct Outbound {
     /// Never pulled, with an identifier or without.
     unsent: usize,
     unsent_bytes: usize,
-    /// Before this nothing expires in the queue; `None` if nothing there does at all.
+    /// Before this nothing expires of what was never pulled; `None` if none of it does at all.
     earliest: Option<Instant>,
 }
 
@@ -145,7 +145,7 @@ impl Outbound {
         self.unsent_bytes = self.unsent_bytes.saturating_sub(size);
     }
 
-    /// A message in the queue has this expiry.
+    /// A message that was never pulled has this expiry.
     #[inline]
     fn may_expire(&mut self, expires: Instant) {
         self.earliest = Some(self.earliest.map_or(expires, |earliest| earliest.min(expires)));
@@ -158,6 +158,14 @@ impl Outbound {
             if keys.len() > most.saturating_mul(2).saturating_add(FEW) {
                 keys.retain(|key| find(&self.entries, *key).is_some());
             }
+        }
+    }
+
+    /// Drops the keys of all that is gone. Amid what was never pulled there may be none, since the
+    /// oldest of that is looked for by halves.
+    pub(crate) fn sweep(&mut self) {
+        for keys in [&mut self.queue, &mut self.resend, &mut self.ready] {
+            keys.retain(|key| find(&self.entries, *key).is_some());
         }
     }
 
@@ -352,7 +360,7 @@ impl Outbound {
         self.keys(|entry| entry.stage != Stage::Queued)
     }
 
-    /// The keys of what waits without an identifier and has expired, in its order.
+    /// The keys of what was never pulled and has expired, in its order.
     ///
     /// They are looked for only when there may be some: a queue that overflows again and again is
     /// not searched each time.
@@ -360,8 +368,8 @@ impl Outbound {
         if self.earliest.is_none_or(|earliest| earliest >= now) {
             return Vec::new();
         }
-        let queued = self.entries.iter().flatten().filter(|entry| entry.stage == Stage::Queued);
-        let left = queued.filter(|entry| !entry.is_expired(now));
+        let unsent = self.entries.iter().flatten().filter(|entry| !entry.sent);
+        let left = unsent.filter(|entry| !entry.is_expired(now));
         self.earliest = left.filter_map(|entry| entry.expires).min();
         self.keys(|entry| entry.is_expired(now))
     }

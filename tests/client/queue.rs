@@ -243,6 +243,67 @@ fn what_expires_behind_a_full_window_is_not_sent() {
 }
 
 #[test]
+fn what_expires_in_the_window_is_not_sent() {
+    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        scenario(|world| {
+            world.up(v5(), &[Property::ReceiveMaximum(1)]);
+            world.writable = false;
+            let first = publish_for(world, 10, qos, "1");
+            let second = publish_for(world, 10, qos, "2");
+            world.publish("a", qos, "3");
+            world.wait_secs(11).unblock();
+            let sent = world.sent_of("PUBLISH");
+            assert!(sent.len() == 1 && sent[0].contains("\"3\""), "{sent:?}");
+            assert_eq!(world.told()[..2], [ended(first, EXPIRED), ended(second, EXPIRED)]);
+        });
+    }
+}
+
+#[test]
+fn what_has_expired_makes_room_within_the_window() {
+    scenario(|world| {
+        let mut options = v5();
+        options.maximum_held = 4;
+        world.up(options, &[Property::ReceiveMaximum(3)]);
+        world.writable = false;
+        publish_for(world, 60, QoS::AtLeastOnce, "1");
+        let gone = ["2", "3"].map(|one| publish_for(world, 10, QoS::AtLeastOnce, one));
+        world.publish("a", QoS::AtLeastOnce, "4");
+        world.wait_secs(11);
+        // The fourth one enters the window.
+        world.publish("a", QoS::AtMostOnce, "5");
+        assert_eq!(world.told(), gone.map(|handle| ended(handle, EXPIRED)));
+        world.unblock();
+        let sent = world.sent_of("PUBLISH");
+        assert_eq!(sent.len(), 3, "{sent:?}");
+        assert!(sent[0].contains("#1 \"1\"") && sent[1].contains("#4 \"4\""), "{sent:?}");
+    });
+}
+
+#[test]
+fn what_was_sent_before_it_expired_is_sent_again() {
+    // v5 [MQTT-4.3.3-7]
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        scenario(|world| {
+            world.up(dropping(), &[]);
+            let first = publish_for(world, 10, qos, "1");
+            world.writable = false;
+            let second = publish_for(world, 10, qos, "2");
+            world.lose().wait_secs(11).resume();
+            world.unblock();
+            let sent = world.sent_after_connect();
+            assert!(sent.len() == 1 && sent[0].contains("#1 dup"), "{sent:?}");
+            assert_eq!(world.told(), ["connected again".into(), ended(second, EXPIRED)]);
+            match qos {
+                QoS::ExactlyOnce => world.server(pub_rec(1)).server(pub_comp(1)),
+                _ => world.server(pub_ack(1)),
+            };
+            assert_eq!(world.told(), [acknowledged(first)]);
+        });
+    }
+}
+
+#[test]
 fn what_has_expired_makes_room_before_a_call_is_refused() {
     scenario(|world| {
         let mut options = v5();
