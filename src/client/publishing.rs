@@ -291,6 +291,9 @@ impl Client {
     #[inline(never)]
     fn fill_window(&mut self) {
         while let Some((key, in_flight)) = self.outbound.next_for_window() {
+            if !in_flight && self.keeps_last_id_from(key) {
+                break;
+            }
             if !in_flight && !self.is_still_possible(key) {
                 continue;
             }
@@ -303,6 +306,14 @@ impl Client {
                 entry.after = self.log.put(Key::Flight(entry.handle).encode(), record.encode());
             }
         }
+    }
+
+    /// Whether the last identifier is for a SUBSCRIBE or UNSUBSCRIBE that was called for before,
+    /// which messages could keep waiting for ever.
+    #[inline]
+    fn keeps_last_id_from(&self, key: EntryKey) -> bool {
+        self.outbound.free_ids() <= 1
+            && self.operations.front().is_some_and(|operation| operation.handle <= key.handle())
     }
 
     /// Looks again at a message that waited: it may have expired, and the server may not support

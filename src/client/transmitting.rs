@@ -94,7 +94,8 @@ impl Client {
 
     /// What is sent next: what does not wait, then acknowledgements, then what the application
     /// wants, in the order of its calls. A message that may not be sent yet, for the window or
-    /// for a record, holds back none at QoS 0, and no SUBSCRIBE.
+    /// for a record, holds back none at QoS 0, and no SUBSCRIBE; that holds back nothing while it
+    /// waits for an identifier.
     ///
     /// With the number of the call before which more of the same kind comes next.
     ///
@@ -113,7 +114,10 @@ impl Client {
         {
             return Some((Next::Ack, 0));
         }
-        let operation = self.operations.front().map_or(u64::MAX, |operation| operation.handle);
+        let operation = match self.operations.front() {
+            Some(operation) if self.outbound.free_ids() > 0 => operation.handle,
+            _ => u64::MAX,
+        };
         let at_most_once = self.at_most_once.front().map_or(u64::MAX, |item| item.handle);
         let publish = match self.outbound.next_ready() {
             Some((_, entry)) if self.log.is_committed(entry.after) => entry.order,
@@ -185,15 +189,12 @@ impl Client {
             if let Some(operation) = self.operations.reject() {
                 self.operation_failed(operation, error.into());
             }
-            return;
+            // The identifier that was kept for it is not needed.
+            return self.open_window();
         }
-        let Some(packet_id) = self.outbound.take_foreign_id(self.operations.next_number()) else {
-            // All 65,535 are in use.
-            if let Some(operation) = self.operations.reject() {
-                self.operation_failed(operation, CallError::QueueFull.into());
-            }
-            return;
-        };
+        // There is one: it would not be its turn.
+        let number = self.operations.next_number();
+        let Some(packet_id) = self.outbound.take_foreign_id(number) else { return };
         operation.write(packet_id, out.room(size));
         self.operations.sent(packet_id, self.now, self.options.response_timeout);
     }

@@ -184,6 +184,12 @@ impl Outbound {
         }
     }
 
+    /// How many identifiers are not in use.
+    #[inline]
+    pub(crate) const fn free_ids(&self) -> usize {
+        self.ids.free()
+    }
+
     /// Takes an identifier for something that is no message: SUBSCRIBE, UNSUBSCRIBE.
     pub(crate) fn take_foreign_id(&mut self, number: u32) -> Option<PacketId> {
         self.ids.take(number | FOREIGN)
