@@ -101,6 +101,8 @@ impl Client {
             }
         }
         self.outbound.release_foreign_id(sub_ack.packet_id);
+        // A message may have waited for the identifier.
+        self.open_window();
         let Some(operation) = self.operations.answered(number) else { return Ok(()) };
         if self.options.resubscribe
             && let Some(Packet::Subscribe(subscribe)) = operation.packet(self.options.version)
@@ -142,6 +144,8 @@ impl Client {
             }
         }
         self.outbound.release_foreign_id(unsub_ack.packet_id);
+        // A message may have waited for the identifier.
+        self.open_window();
         let Some(operation) = self.operations.answered(number) else { return Ok(()) };
         if let Some(Packet::Unsubscribe(unsubscribe)) = operation.packet(self.options.version) {
             let filters = unsubscribe.topic_filters.iter().enumerate();

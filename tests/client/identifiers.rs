@@ -1,8 +1,8 @@
 //! Packet Identifiers: there are 65,535, for messages, subscriptions and their end. MQTT 5.0 §2.2.1.
 
-use sansio_mqtt::{Properties, Publish, QoS, Subscription};
+use sansio_mqtt::{Properties, Publish, QoS, ReasonCode, Subscription, UnsubAck};
 
-use crate::world::{Way, World, pub_ack, v5};
+use crate::world::{Way, World, id, pub_ack, sub_ack, v5};
 
 /// A client that has used up all identifiers but so many, for messages at QoS 1.
 fn with_identifiers_left(left: u16) -> World {
@@ -53,4 +53,21 @@ fn subscriptions_wait_for_an_identifier_as_messages_do() {
         world.server(pub_ack(id));
         assert_eq!(world.sent(), [sent]);
     }
+}
+
+#[test]
+fn messages_wait_for_the_identifiers_of_subscriptions() {
+    let mut world = with_identifiers_left(2);
+    let world = &mut world;
+    subscribe(world);
+    unsubscribe(world);
+    world.forget();
+    for payload in ["1", "2"] {
+        world.publish("b", QoS::AtLeastOnce, payload);
+    }
+    assert_eq!(world.sent(), [""; 0]);
+    world.server(sub_ack(65_534, &[ReasonCode::GRANTED_QOS_1]));
+    assert_eq!(world.sent(), ["PUBLISH \"b\" QoS 1 #65534 \"1\""]);
+    world.server(UnsubAck::new(id(65_535), &[ReasonCode::SUCCESS]));
+    assert_eq!(world.sent(), ["PUBLISH \"b\" QoS 1 #65535 \"2\""]);
 }
