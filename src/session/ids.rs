@@ -96,6 +96,10 @@ impl PacketIds {
         if core::mem::take(slot) == 0 {
             return;
         }
+        if self.free() == 0 {
+            // The only one to be found.
+            self.cursor = index;
+        }
         self.used = self.used.saturating_sub(1);
         while let Some(0) = self.slots.front() {
             self.slots.pop_front();
@@ -178,6 +182,21 @@ mod tests {
         assert_eq!(ids.free(), 1);
         assert_eq!(ids.take(0), Some(id(777)));
         assert_eq!((ids.take(0), ids.free()), (None, 0));
+    }
+
+    #[test]
+    fn the_only_one_that_is_free_is_found_at_once() {
+        let mut ids = PacketIds::default();
+        (0..65_535).for_each(|number| assert!(ids.take(number).is_some()));
+        for value in [65_535, 65_535, 40_000, 2, 1, 65_535, 1] {
+            ids.release(id(value));
+            let is_at_once = ids.slots.len() < CIRCLE || ids.slots[ids.cursor] == 0;
+            assert!(is_at_once, "{value} is not looked for where it is");
+            assert_eq!((ids.take(0), ids.free()), (Some(id(value)), 0));
+        }
+        // Of several the first to become free comes first.
+        [777, 5, 778].into_iter().for_each(|value| ids.release(id(value)));
+        assert_eq!([0; 3].map(|number| ids.take(number)), [777, 778, 5].map(id).map(Some));
     }
 
     #[test]
