@@ -63,7 +63,10 @@ impl Client {
     fn operate(&mut self, purpose: Purpose, packet: &Packet<'_>) -> Result<Handle, CallError> {
         let number = self.last_number.saturating_add(1);
         let operation = Operation::new(number, purpose, packet, self.options.version)?;
-        if self.operations.len() >= self.options.maximum_held {
+        let bytes = self.operations.bytes().saturating_add(operation.len());
+        if self.operations.len() >= self.options.maximum_held
+            || bytes > self.options.maximum_held_bytes
+        {
             return Err(CallError::QueueFull);
         }
         if let Some(connection) = &self.connection {
