@@ -272,3 +272,49 @@ fn messages_that_make_room_for_others_leave_nothing_behind() {
         assert!(peak < 3 * 50_000 + 50_000, "QoS {qos}: {peak}");
     }
 }
+
+#[test]
+fn messages_that_expire_behind_one_that_does_not_leave_nothing_behind() {
+    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
+        let before = held();
+        let mut client = Client::new(options(Version::V5)).unwrap();
+        let publish = Publish { topic: "t", qos, ..Publish::default() };
+        let _ = client.publish(START, &publish).unwrap();
+        let properties = [Property::MessageExpiryInterval(1)];
+        let properties = Properties::List(&properties);
+        let (mut now, mut peak) = (START, 0);
+        for _ in 0..100_000 {
+            now = now + std::time::Duration::from_millis(100);
+            let _ = client.publish(now, &Publish { properties, ..publish });
+            while !matches!(client.poll_output(), Output::Timeout(_)) {}
+            peak = peak.max(held() - before);
+        }
+        assert!(peak < 100_000, "QoS {qos}: {peak}");
+    }
+}
+
+#[test]
+fn messages_dropped_behind_one_that_is_sent_again_leave_nothing_behind() {
+    let before = held();
+    let mut own = options(Version::V5);
+    own.overflow = sansio_mqtt::client::Overflow::DropOldest;
+    own.session_expiry_interval = 60;
+    own.clean_start = sansio_mqtt::client::CleanStart::First;
+    let (mut client, connection) = connected(own);
+    let publish = Publish { topic: "t", qos: QoS::AtLeastOnce, ..Publish::default() };
+    let _ = client.publish(START, &publish).unwrap();
+    let _ = client.transmit(START, connection, 1 << 20, &mut Outgoing::new());
+    client.transport_closed(START, connection);
+    let connection = client.transport_opened(START).unwrap();
+    let conn_ack = ConnAck { session_present: true, ..ConnAck::default() };
+    let _ = client.receive(START, connection, &mut encode(Version::V5, conn_ack));
+    let mut peak = 0;
+    // The transport takes nothing.
+    for _ in 0..100_000 {
+        let _ = client.publish(START, &publish).unwrap();
+        while !matches!(client.poll_output(), Output::Timeout(_)) {}
+        peak = peak.max(held() - before);
+    }
+    // The circle of identifiers takes 256 KiB.
+    assert!(peak < 400_000, "{peak}");
+}

@@ -130,6 +130,8 @@ pub(crate) struct Operations {
     /// Sent, by number.
     sent: BTreeMap<u32, Operation>,
     next_number: u32,
+    /// Of the packets of all of them.
+    bytes: usize,
     subscriptions: BTreeMap<String, Subscribed>,
 }
 
@@ -142,14 +144,44 @@ impl Operations {
         self.len() == 0
     }
 
+    /// Bytes of their packets.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) fn push(&mut self, operation: Operation) {
+        self.bytes = self.bytes.saturating_add(operation.len());
         self.queue.push_back(operation);
+    }
+
+    /// Puts one before all others.
+    fn push_front(&mut self, operation: Operation) {
+        self.bytes = self.bytes.saturating_add(operation.len());
+        self.queue.push_front(operation);
+    }
+
+    /// Takes out those that wait on behalf of somebody.
+    fn withdraw(&mut self, purpose: Purpose) {
+        let bytes = &mut self.bytes;
+        self.queue.retain(|operation| {
+            let stays = operation.purpose != purpose;
+            if !stays {
+                *bytes = bytes.saturating_sub(operation.len());
+            }
+            stays
+        });
+    }
+
+    /// One is not held any more.
+    fn forget(&mut self, operation: Option<Operation>) -> Option<Operation> {
+        self.bytes = self.bytes.saturating_sub(operation.as_ref().map_or(0, Operation::len));
+        operation
     }
 
     /// Puts the SUBSCRIBE for responses before all others, in place of one that waits.
     pub(crate) fn push_response(&mut self, operation: Operation) {
-        self.queue.retain(|operation| operation.purpose != Purpose::Response);
-        self.queue.push_front(operation);
+        self.withdraw(Purpose::Response);
+        self.push_front(operation);
     }
 
     /// The operation to be sent next.
@@ -160,7 +192,8 @@ impl Operations {
 
     /// Takes the operation off that is next, to be completed in place of being sent.
     pub(crate) fn reject(&mut self) -> Option<Operation> {
-        self.queue.pop_front()
+        let operation = self.queue.pop_front();
+        self.forget(operation)
     }
 
     /// The number under which the operation that is next waits for its answer.
@@ -186,7 +219,8 @@ impl Operations {
 
     /// The operation is answered.
     pub(crate) fn answered(&mut self, number: u32) -> Option<Operation> {
-        self.sent.remove(&number)
+        let operation = self.sent.remove(&number);
+        self.forget(operation)
     }
 
     /// When the first answer must have come, by the server's time.
@@ -205,7 +239,7 @@ impl Operations {
             if operation.attempts < ATTEMPTS {
                 again.push(operation);
             } else {
-                given_up.push(operation);
+                given_up.extend(self.forget(Some(operation)));
             }
         }
         again.sort_by_key(|operation| operation.handle);
@@ -232,7 +266,7 @@ impl Operations {
     pub(crate) fn resubscribe(&mut self, version: Version, server: &ServerOptions) {
         const AT_ONCE: usize = 16;
         // What an earlier connection broke off is among the others.
-        self.queue.retain(|operation| operation.purpose != Purpose::Resubscribe);
+        self.withdraw(Purpose::Resubscribe);
         let mut by_identifier: BTreeMap<Option<u32>, Vec<Subscription<'_>>> = BTreeMap::new();
         for (filter, Subscribed { options, identifier }) in &self.subscriptions {
             let subscription = Subscription::with_options(filter, *options);
@@ -262,7 +296,7 @@ impl Operations {
                 }
             }
         }
-        operations.into_iter().rev().for_each(|operation| self.queue.push_front(operation));
+        operations.into_iter().rev().for_each(|operation| self.push_front(operation));
     }
 }
 

@@ -171,8 +171,8 @@ pub struct Options {
     /// How many messages are held at most that are not sent, or not fully acknowledged; requests
     /// and subscriptions without an answer count by themselves. The default is 65,535.
     pub maximum_held: usize,
-    /// How many bytes these take at most, of topic, properties and payload. The default is
-    /// 64 MiB.
+    /// How many bytes these take at most, of topic, properties and payload; subscriptions, whose
+    /// packets count whole, by themselves. The default is 64 MiB.
     pub maximum_held_bytes: usize,
     /// What becomes of a message beyond that. The default is that the call is refused.
     pub overflow: Overflow,

@@ -204,23 +204,25 @@ impl Client {
     #[cold]
     fn make_room_by_policy(&mut self, size: usize) -> Result<(), CallError> {
         self.expire();
-        // What is in flight is not dropped: nothing is, if that leaves no room.
-        let in_flight = self.outbound.in_flight_bytes().saturating_add(size);
+        // What was sent is not dropped: nothing is, if that leaves no room.
+        let sent = self.outbound.sent_bytes().saturating_add(size);
         if self.options.overflow == Overflow::DropOldest
-            && self.outbound.in_flight_len() < self.options.maximum_held
-            && in_flight <= self.options.maximum_held_bytes
+            && self.outbound.sent_len() < self.options.maximum_held
+            && sent <= self.options.maximum_held_bytes
         {
             while !self.has_room(size) && self.drop_oldest() {}
         }
+        // What is gone may have been in it.
+        self.open_window();
         if self.has_room(size) { Ok(()) } else { Err(CallError::QueueFull) }
     }
 
     /// Drops the oldest message that was not sent; `false` if there is none.
     fn drop_oldest(&mut self) -> bool {
         let at_most_once = self.at_most_once.front().map(|item| item.handle);
-        let queued = self.outbound.oldest_queued();
-        match (at_most_once, queued) {
-            (Some(handle), queued) if queued.is_none_or(|key| handle < key.handle()) => {
+        let unsent = self.outbound.oldest_unsent();
+        match (at_most_once, unsent) {
+            (Some(handle), unsent) if unsent.is_none_or(|key| handle < key.handle()) => {
                 self.at_most_once.pop();
                 self.published(Sequence::default(), handle, Err(Failure::Dropped));
             }
@@ -230,17 +232,16 @@ impl Client {
         true
     }
 
-    /// Completes the messages that have expired in the queue. What is in flight is not cut short:
-    /// v5 [MQTT-4.3.3-7]
+    /// Completes the messages that have expired and were never sent.
     fn expire(&mut self) {
-        for key in self.outbound.expired(self.now) {
-            self.abandon(key, Failure::Expired);
+        let expired = self.outbound.expired(self.now);
+        if !expired.is_empty() {
+            expired.into_iter().for_each(|key| self.abandon(key, Failure::Expired));
+            self.outbound.sweep();
         }
-        while let Some(item) = self.at_most_once.front()
-            && item.expires.is_some_and(|expires| expires < self.now)
-        {
-            let handle = item.handle;
-            self.at_most_once.pop();
+        let mut expired = Vec::new();
+        self.at_most_once.expire(self.now, |handle| expired.push(handle));
+        for handle in expired {
             self.published(Sequence::default(), handle, Err(Failure::Expired));
         }
     }
@@ -310,6 +311,9 @@ impl Client {
     #[inline(never)]
     fn fill_window(&mut self) {
         while let Some((key, in_flight)) = self.outbound.next_for_window() {
+            if !in_flight && self.keeps_last_id_from(key) {
+                break;
+            }
             if !in_flight && !self.is_still_possible(key) {
                 continue;
             }
@@ -324,13 +328,21 @@ impl Client {
         }
     }
 
+    /// Whether the last identifier is for a SUBSCRIBE or UNSUBSCRIBE that was called for before,
+    /// which messages could keep waiting for ever.
+    #[inline]
+    fn keeps_last_id_from(&self, key: EntryKey) -> bool {
+        self.outbound.free_ids() <= 1
+            && self.operations.front().is_some_and(|operation| operation.handle <= key.handle())
+    }
+
     /// Looks again at a message that waited: it may have expired, and the server may not support
     /// what was not known before.
     #[inline]
     fn is_still_possible(&mut self, key: EntryKey) -> bool {
         let (now, version) = (self.now, self.options.version);
         let Some(entry) = self.outbound.get_mut(key) else { return false };
-        if entry.expires.is_some_and(|expires| expires < now) {
+        if entry.is_expired(now) {
             self.abandon(key, Failure::Expired);
             return false;
         }

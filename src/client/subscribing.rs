@@ -64,7 +64,10 @@ impl Client {
     fn operate(&mut self, purpose: Purpose, packet: &Packet<'_>) -> Result<Handle, CallError> {
         let number = self.last_number.saturating_add(1);
         let operation = Operation::new(number, purpose, packet, self.options.version)?;
-        if self.operations.len() >= self.options.maximum_held {
+        let bytes = self.operations.bytes().saturating_add(operation.len());
+        if self.operations.len() >= self.options.maximum_held
+            || bytes > self.options.maximum_held_bytes
+        {
             return Err(CallError::QueueFull);
         }
         if let Some(connection) = &self.connection {
@@ -102,6 +105,8 @@ impl Client {
             }
         }
         self.outbound.release_foreign_id(sub_ack.packet_id);
+        // A message may have waited for the identifier.
+        self.open_window();
         let Some(operation) = self.operations.answered(number) else { return Ok(()) };
         if self.options.resubscribe
             && operation.purpose != Purpose::Response
@@ -156,6 +161,8 @@ impl Client {
             }
         }
         self.outbound.release_foreign_id(unsub_ack.packet_id);
+        // A message may have waited for the identifier.
+        self.open_window();
         let Some(operation) = self.operations.answered(number) else { return Ok(()) };
         if let Some(Packet::Unsubscribe(unsubscribe)) = operation.packet(self.options.version) {
             let filters = unsubscribe.topic_filters.iter().enumerate();

@@ -96,7 +96,8 @@ impl Client {
 
     /// What is sent next: what does not wait, then acknowledgements, then what the application
     /// wants, in the order of its calls. A message that may not be sent yet, for the window or
-    /// for a record, holds back none at QoS 0, and no SUBSCRIBE.
+    /// for a record, holds back none at QoS 0, and no SUBSCRIBE; that holds back nothing while it
+    /// waits for an identifier.
     ///
     /// With the number of the call before which more of the same kind comes next.
     ///
@@ -115,7 +116,10 @@ impl Client {
         {
             return Some((Next::Ack, 0));
         }
-        let operation = self.operations.front().map_or(u64::MAX, |operation| operation.handle);
+        let operation = match self.operations.front() {
+            Some(operation) if self.outbound.free_ids() > 0 => operation.handle,
+            _ => u64::MAX,
+        };
         let at_most_once = self.at_most_once.front().map_or(u64::MAX, |item| item.handle);
         let publish = match self.outbound.next_ready() {
             Some((_, entry)) if self.log.is_committed(entry.after) => entry.order,
@@ -187,15 +191,12 @@ impl Client {
             if let Some(operation) = self.operations.reject() {
                 self.operation_failed(operation, error.into());
             }
-            return;
+            // The identifier that was kept for it is not needed.
+            return self.open_window();
         }
-        let Some(packet_id) = self.outbound.take_foreign_id(self.operations.next_number()) else {
-            // All 65,535 are in use.
-            if let Some(operation) = self.operations.reject() {
-                self.operation_failed(operation, CallError::QueueFull.into());
-            }
-            return;
-        };
+        // There is one: it would not be its turn.
+        let number = self.operations.next_number();
+        let Some(packet_id) = self.outbound.take_foreign_id(number) else { return };
         operation.write(packet_id, out.room(size));
         let deadline = connection.peer_time.of(self.now) + self.options.response_timeout;
         self.operations.sent(packet_id, deadline);
@@ -268,8 +269,8 @@ impl Client {
         {
             // v5 [MQTT-3.3.1-1], v3.1.1 [MQTT-3.3.1-1]
             message.write_frame(packet_id, entry.sent, out.room(len));
-            entry.sent = true;
-            self.outbound.pulled();
+            let (again, size) = (core::mem::replace(&mut entry.sent, true), entry.size);
+            self.outbound.pulled(again, size);
             any = true;
         }
         if !any {
@@ -296,17 +297,19 @@ impl Client {
             payload: message.payload(),
         };
         let size = publish.encoded_len(version, Alias::None);
-        let result = publishing::check(message.qos(), message.retain(), size, connection);
-        if result.is_ok() {
-            let shared = Some(message).filter(|one| Outgoing::shares(one.payload().len()));
-            write(&publish, shared, &mut connection.link, out);
-            entry.sent = true;
+        let result = match entry.is_expired(now) {
+            true => Err(Failure::Expired),
+            false => publishing::check(message.qos(), message.retain(), size, connection)
+                .map_err(Failure::from),
+        };
+        if let Err(failure) = result {
+            self.abandon(key, failure);
+            return self.open_window();
         }
-        self.outbound.pulled();
-        if let Err(error) = result {
-            self.abandon(key, error.into());
-            self.open_window();
-        }
+        let shared = Some(message).filter(|one| Outgoing::shares(one.payload().len()));
+        write(&publish, shared, &mut connection.link, out);
+        let (again, size) = (core::mem::replace(&mut entry.sent, true), entry.size);
+        self.outbound.pulled(again, size);
     }
 
     /// Ends the connection gracefully: what was called for before is still sent, and its

@@ -21,6 +21,8 @@ pub(crate) struct AtMostOnce {
     /// PUBLISH packets of the small ones, without Topic Alias.
     small: Outgoing,
     bytes: usize,
+    /// Before this none expires; `None` if none does at all.
+    earliest: Option<Instant>,
 }
 
 /// A message that waits.
@@ -127,7 +129,41 @@ impl AtMostOnce {
     #[inline(always)]
     fn add(&mut self, item: Item) {
         self.bytes = self.bytes.saturating_add(item.size());
+        if let Some(expires) = item.expires {
+            self.earliest = Some(self.earliest.map_or(expires, |earliest| earliest.min(expires)));
+        }
         self.items.push_back(item);
+    }
+
+    /// Takes out the messages that have expired, wherever they are, and says which they were.
+    ///
+    /// They are looked for only when there may be some.
+    pub(crate) fn expire(&mut self, now: Instant, mut expired: impl FnMut(u64)) {
+        if self.earliest.is_none_or(|earliest| earliest >= now) {
+            return;
+        }
+        let (small, bytes) = (&mut self.small, &mut self.bytes);
+        let mut kept = Outgoing::new();
+        self.items.retain(|item| {
+            let stays = item.expires.is_none_or(|expires| expires >= now);
+            if let Body::Small { frame, .. } = item.body {
+                let frame = frame as usize;
+                if let Some(packet) = small.chunk().get(..frame).filter(|_| stays) {
+                    kept.room(frame).copy_from_slice(packet);
+                }
+                small.advance(frame);
+            }
+            if !stays {
+                *bytes = bytes.saturating_sub(item.size());
+                expired(item.handle);
+            }
+            stays
+        });
+        self.small = kept;
+        self.earliest = self.items.iter().filter_map(|item| item.expires).min();
+        if self.items.is_empty() {
+            self.release_storage();
+        }
     }
 
     /// The oldest message.

@@ -85,7 +85,7 @@ impl Entry {
             packet_id: None,
             is_framed: false,
             stage: Stage::AwaitPubComp,
-            sent: true,
+            sent: false,
             in_window: false,
             expires: None,
             after: Sequence::default(),
@@ -93,8 +93,9 @@ impl Entry {
         }
     }
 
+    /// Whether it is not to be sent any more. What was sent is not cut short: v5 [MQTT-4.3.3-7]
     pub(crate) fn is_expired(&self, now: Instant) -> bool {
-        self.stage == Stage::Queued && self.expires.is_some_and(|expires| expires < now)
+        !self.sent && self.expires.is_some_and(|expires| expires < now)
     }
 }
 

@@ -18,19 +18,31 @@ pub(crate) struct PacketIds {
     first: u16,
     /// Where to look next when the whole circle is taken up by slots.
     cursor: usize,
+    /// How many are in use.
+    used: usize,
 }
 
 /// All identifiers there are: 1 to 65,535.
 const CIRCLE: usize = 0xffff;
 
 impl PacketIds {
+    /// How many are not in use.
+    #[inline]
+    pub(crate) const fn free(&self) -> usize {
+        CIRCLE.saturating_sub(self.used)
+    }
+
     /// Takes an identifier for `number`; `None` if all are in use.
     pub(crate) fn take(&mut self, number: u32) -> Option<PacketId> {
         let slot = number.saturating_add(1);
         let index = self.slots.len();
         if index < CIRCLE {
+            self.used = self.used.saturating_add(1);
             self.slots.push_back(slot);
             return self.id(index);
+        }
+        if self.free() == 0 {
+            return None;
         }
         let free = |from: usize, to: usize| {
             let slots = self.slots.range(from..to);
@@ -40,6 +52,7 @@ impl PacketIds {
         let index = free(cursor, index).or_else(|| free(0, cursor))?;
         self.cursor = index.saturating_add(1);
         *self.slots.get_mut(index)? = slot;
+        self.used = self.used.saturating_add(1);
         self.id(index)
     }
 
@@ -62,6 +75,7 @@ impl PacketIds {
         match self.slots.get_mut(index) {
             Some(slot @ 0) => {
                 *slot = number.saturating_add(1);
+                self.used = self.used.saturating_add(1);
                 true
             }
             _ => false,
@@ -82,6 +96,11 @@ impl PacketIds {
         if core::mem::take(slot) == 0 {
             return;
         }
+        if self.free() == 0 {
+            // The only one to be found.
+            self.cursor = index;
+        }
+        self.used = self.used.saturating_sub(1);
         while let Some(0) = self.slots.front() {
             self.slots.pop_front();
             let next = usize::from(self.first).wrapping_add(1);
@@ -159,8 +178,25 @@ mod tests {
         }
         assert_eq!(ids.take(0), None);
         ids.release(id(777));
+        ids.release(id(777));
+        assert_eq!(ids.free(), 1);
         assert_eq!(ids.take(0), Some(id(777)));
-        assert_eq!(ids.take(0), None);
+        assert_eq!((ids.take(0), ids.free()), (None, 0));
+    }
+
+    #[test]
+    fn the_only_one_that_is_free_is_found_at_once() {
+        let mut ids = PacketIds::default();
+        (0..65_535).for_each(|number| assert!(ids.take(number).is_some()));
+        for value in [65_535, 65_535, 40_000, 2, 1, 65_535, 1] {
+            ids.release(id(value));
+            let is_at_once = ids.slots.len() < CIRCLE || ids.slots[ids.cursor] == 0;
+            assert!(is_at_once, "{value} is not looked for where it is");
+            assert_eq!((ids.take(0), ids.free()), (Some(id(value)), 0));
+        }
+        // Of several the first to become free comes first.
+        [777, 5, 778].into_iter().for_each(|value| ids.release(id(value)));
+        assert_eq!([0; 3].map(|number| ids.take(number)), [777, 778, 5].map(id).map(Some));
     }
 
     #[test]
@@ -176,6 +212,7 @@ mod tests {
             assert_eq!(ids.get(id(value)), Some(number));
             ids.release(id(value));
         }
+        assert_eq!(ids.free(), CIRCLE);
         assert_eq!((ids.slots.iter().filter(|slot| **slot != 0).count(), ids.slots.len()), (0, 0));
     }
 }

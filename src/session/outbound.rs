@@ -28,7 +28,8 @@ pub(crate) struct Outbound {
     ids: PacketIds,
     /// Without an identifier, in the order of the calls.
     queue: VecDeque<Key>,
-    /// In flight when the session was resumed, to be sent again as the window opens.
+    /// In flight when the session was resumed, to be sent again as the window opens; after a
+    /// connection, what was in its window and never sent.
     resend: VecDeque<Key>,
     /// In the window, and not pulled on this connection.
     ready: VecDeque<Key>,
@@ -36,10 +37,11 @@ pub(crate) struct Outbound {
     in_window: usize,
     len: usize,
     bytes: usize,
-    queued: usize,
-    queued_bytes: usize,
-    /// How many have an expiry, in the queue or not.
-    expiring: usize,
+    /// Never pulled, with an identifier or without.
+    unsent: usize,
+    unsent_bytes: usize,
+    /// Before this nothing expires of what was never pulled; `None` if none of it does at all.
+    earliest: Option<Instant>,
 }
 
 /// Numbers of identifiers from here on are not those of entries.
@@ -56,14 +58,14 @@ impl Outbound {
         self.bytes
     }
 
-    /// How many messages have an identifier.
-    pub(crate) const fn in_flight_len(&self) -> usize {
-        self.len.saturating_sub(self.queued)
+    /// How many messages the other end may have seen.
+    pub(crate) const fn sent_len(&self) -> usize {
+        self.len.saturating_sub(self.unsent)
     }
 
-    /// Bytes of the messages that have an identifier.
-    pub(crate) const fn in_flight_bytes(&self) -> usize {
-        self.bytes.saturating_sub(self.queued_bytes)
+    /// Bytes of the messages that the other end may have seen.
+    pub(crate) const fn sent_bytes(&self) -> usize {
+        self.bytes.saturating_sub(self.unsent_bytes)
     }
 
     /// Whether an identifier is in use.
@@ -76,9 +78,11 @@ impl Outbound {
     pub(crate) fn push(&mut self, entry: Entry) -> Key {
         let handle = entry.handle;
         self.len = self.len.saturating_add(1);
-        self.queued = self.queued.saturating_add(1);
-        self.queued_bytes = self.queued_bytes.saturating_add(entry.size);
-        self.expiring = self.expiring.saturating_add(entry.expires.is_some().into());
+        self.unsent = self.unsent.saturating_add(1);
+        self.unsent_bytes = self.unsent_bytes.saturating_add(entry.size);
+        if let Some(expires) = entry.expires {
+            self.may_expire(expires);
+        }
         self.bytes = self.bytes.saturating_add(entry.size);
         let index = match self.free.pop() {
             Some(index) => index,
@@ -105,17 +109,15 @@ impl Outbound {
 
     #[inline]
     fn get(&self, key: Key) -> Option<&Entry> {
-        let entry = self.entries.get(key.index as usize)?.as_ref()?;
-        (entry.handle == key.handle).then_some(entry)
+        find(&self.entries, key)
     }
 
     /// Takes the entry out, and says what it was.
     pub(crate) fn remove(&mut self, key: Key) -> Option<Removed> {
         let slot = self.entries.get_mut(key.index as usize)?;
         let entry = slot.as_ref().filter(|entry| entry.handle == key.handle)?;
-        let (size, packet_id) = (entry.size, entry.packet_id);
+        let (size, packet_id, sent) = (entry.size, entry.packet_id, entry.sent);
         self.bytes = self.bytes.saturating_sub(size);
-        self.expiring = self.expiring.saturating_sub(entry.expires.is_some().into());
         if entry.in_window {
             self.in_window = self.in_window.saturating_sub(1);
         }
@@ -123,9 +125,12 @@ impl Outbound {
         *slot = None;
         self.free.push(key.index);
         self.len = self.len.saturating_sub(1);
-        match packet_id {
-            Some(packet_id) => self.ids.release(packet_id),
-            None => self.leave_queue(size),
+        if let Some(packet_id) = packet_id {
+            self.ids.release(packet_id);
+        }
+        if !sent {
+            self.no_longer_unsent(size);
+            self.tidy();
         }
         if self.len == 0 {
             self.release_storage();
@@ -133,11 +138,35 @@ impl Outbound {
         Some(Removed { handle: key.handle, had_message, was_in_flight: packet_id.is_some() })
     }
 
-    /// A message that was queued gets an identifier, or is gone.
+    /// A message is sent for the first time, or gone before.
     #[inline]
-    fn leave_queue(&mut self, size: usize) {
-        self.queued = self.queued.saturating_sub(1);
-        self.queued_bytes = self.queued_bytes.saturating_sub(size);
+    fn no_longer_unsent(&mut self, size: usize) {
+        self.unsent = self.unsent.saturating_sub(1);
+        self.unsent_bytes = self.unsent_bytes.saturating_sub(size);
+    }
+
+    /// A message that was never pulled has this expiry.
+    #[inline]
+    fn may_expire(&mut self, expires: Instant) {
+        self.earliest = Some(self.earliest.map_or(expires, |earliest| earliest.min(expires)));
+    }
+
+    /// Drops the keys of what left from the middle of a queue, once they are the most of it.
+    fn tidy(&mut self) {
+        for (keys, most) in [(&mut self.queue, self.unsent), (&mut self.ready, self.in_window)] {
+            const FEW: usize = 64;
+            if keys.len() > most.saturating_mul(2).saturating_add(FEW) {
+                keys.retain(|key| find(&self.entries, *key).is_some());
+            }
+        }
+    }
+
+    /// Drops the keys of all that is gone. Amid what was never pulled there may be none, since the
+    /// oldest of that is looked for by halves.
+    pub(crate) fn sweep(&mut self) {
+        for keys in [&mut self.queue, &mut self.resend, &mut self.ready] {
+            keys.retain(|key| find(&self.entries, *key).is_some());
+        }
     }
 
     /// After a burst, so that it is not paid for in memory for ever.
@@ -153,6 +182,12 @@ impl Outbound {
                 queue.clear();
             }
         }
+    }
+
+    /// How many identifiers are not in use.
+    #[inline]
+    pub(crate) const fn free_ids(&self) -> usize {
+        self.ids.free()
     }
 
     /// Takes an identifier for something that is no message: SUBSCRIBE, UNSUBSCRIBE.
@@ -205,9 +240,7 @@ impl Outbound {
     #[inline]
     pub(crate) fn enter_window(&mut self, key: Key) -> Option<&mut Entry> {
         let resent = self.resend.front() == Some(&key);
-        let entry = self.get(key)?;
-        let size = entry.size;
-        let packet_id = match entry.packet_id {
+        let packet_id = match self.get(key)?.packet_id {
             Some(packet_id) => packet_id,
             None => self.ids.take(key.index)?,
         };
@@ -215,7 +248,6 @@ impl Outbound {
             self.resend.pop_front();
         } else {
             self.queue.pop_front();
-            self.leave_queue(size);
         }
         self.in_window = self.in_window.saturating_add(1);
         self.ready.push_back(key);
@@ -246,10 +278,14 @@ impl Outbound {
         }
     }
 
-    /// The message that [`next_ready`](Self::next_ready) named is pulled.
+    /// The message that [`next_ready`](Self::next_ready) named is pulled, of so many bytes, for
+    /// the first time or again.
     #[inline]
-    pub(crate) fn pulled(&mut self) {
+    pub(crate) fn pulled(&mut self, again: bool, size: usize) {
         self.ready.pop_front();
+        if !again {
+            self.no_longer_unsent(size);
+        }
     }
 
     /// A PUBACK, or a PUBREC with an error: the message is done with.
@@ -287,8 +323,9 @@ impl Outbound {
     pub(crate) fn disconnected(&mut self) {
         self.window = 0;
         self.in_window = 0;
-        self.ready.clear();
-        self.resend.clear();
+        let (entries, ready) = (&self.entries, core::mem::take(&mut self.ready));
+        let is_unsent = |key: &Key| find(entries, *key).is_some_and(|entry| !entry.sent);
+        self.resend = ready.into_iter().chain(self.resend.drain(..)).filter(is_unsent).collect();
         for entry in self.entries.iter_mut().flatten() {
             entry.in_window = false;
         }
@@ -309,6 +346,7 @@ impl Outbound {
             .collect();
         in_flight.sort_unstable_by_key(|(order, ..)| *order);
         let mut released = Vec::new();
+        self.resend.clear();
         for (_, stage, key) in in_flight {
             if stage != Stage::AwaitPubComp {
                 self.resend.push_back(key);
@@ -328,11 +366,17 @@ impl Outbound {
         self.keys(|entry| entry.stage != Stage::Queued)
     }
 
-    /// The keys of what waits without an identifier and has expired, in its order.
-    pub(crate) fn expired(&self, now: Instant) -> Vec<Key> {
-        if self.expiring == 0 {
+    /// The keys of what was never pulled and has expired, in its order.
+    ///
+    /// They are looked for only when there may be some: a queue that overflows again and again is
+    /// not searched each time.
+    pub(crate) fn expired(&mut self, now: Instant) -> Vec<Key> {
+        if self.earliest.is_none_or(|earliest| earliest >= now) {
             return Vec::new();
         }
+        let unsent = self.entries.iter().flatten().filter(|entry| !entry.sent);
+        let left = unsent.filter(|entry| !entry.is_expired(now));
+        self.earliest = left.filter_map(|entry| entry.expires).min();
         self.keys(|entry| entry.is_expired(now))
     }
 
@@ -350,28 +394,39 @@ impl Outbound {
         keys.into_iter().map(|(_, key)| key).collect()
     }
 
-    /// The oldest message that waits without an identifier.
-    pub(crate) fn oldest_queued(&mut self) -> Option<Key> {
-        loop {
-            let key = *self.queue.front()?;
-            if self.get(key).is_some() {
-                return Some(key);
+    /// The oldest message that was never pulled.
+    pub(crate) fn oldest_unsent(&mut self) -> Option<Key> {
+        let entries = &self.entries;
+        let is_sent = |key: &Key| find(entries, *key).is_none_or(|entry| entry.sent);
+        [&mut self.ready, &mut self.resend, &mut self.queue].into_iter().find_map(|keys| {
+            while keys.front().is_some_and(|key| find(entries, *key).is_none()) {
+                keys.pop_front();
             }
-            self.queue.pop_front();
-        }
+            // What is sent again comes first.
+            let first = match keys.front().is_some_and(is_sent) {
+                true => keys.partition_point(is_sent),
+                false => 0,
+            };
+            keys.get(first).copied()
+        })
     }
 
     /// Puts a message that was in flight back into the queue, as a new one.
     pub(crate) fn requeue(&mut self, key: Key) {
         let Some(entry) = self.get_mut(key) else { return };
         entry.stage = Stage::Queued;
-        entry.sent = false;
         entry.in_window = false;
-        let (packet_id, size) = (entry.packet_id.take(), entry.size);
+        let sent = core::mem::take(&mut entry.sent);
+        let (packet_id, size, expires) = (entry.packet_id.take(), entry.size, entry.expires);
         if let Some(packet_id) = packet_id {
             self.ids.release(packet_id);
-            self.queued = self.queued.saturating_add(1);
-            self.queued_bytes = self.queued_bytes.saturating_add(size);
+        }
+        if let Some(expires) = expires {
+            self.may_expire(expires);
+        }
+        if sent {
+            self.unsent = self.unsent.saturating_add(1);
+            self.unsent_bytes = self.unsent_bytes.saturating_add(size);
         }
     }
 
@@ -379,6 +434,7 @@ impl Outbound {
     pub(crate) fn sort_queue(&mut self) {
         let keys = self.keys(|entry| entry.stage == Stage::Queued);
         self.queue = keys.into();
+        self.resend.clear();
     }
 
     /// Takes in an entry that was stored, in flight under its identifier. `false` if another one
@@ -390,7 +446,7 @@ impl Outbound {
             self.remove(key);
             return false;
         }
-        self.leave_queue(self.get(key).map_or(0, |entry| entry.size));
+        self.no_longer_unsent(self.get(key).map_or(0, |entry| entry.size));
         if let Some(entry) = self.get_mut(key) {
             entry.packet_id = Some(packet_id);
             entry.stage = stage;
@@ -400,10 +456,17 @@ impl Outbound {
     }
 }
 
+#[inline]
+fn find(entries: &[Option<Entry>], key: Key) -> Option<&Entry> {
+    let entry = entries.get(key.index as usize)?.as_ref()?;
+    (entry.handle == key.handle).then_some(entry)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::topic::TopicName;
+    use alloc::vec;
 
     fn outbound(window: u16, messages: u64) -> Outbound {
         let mut outbound = Outbound::default();
@@ -426,9 +489,9 @@ mod tests {
     fn pull(outbound: &mut Outbound) -> Vec<u16> {
         let mut pulled = Vec::new();
         while let Some((_, entry)) = outbound.next_ready() {
-            entry.sent = true;
             pulled.extend(entry.packet_id.map(PacketId::get));
-            outbound.pulled();
+            let (again, size) = (core::mem::replace(&mut entry.sent, true), entry.size);
+            outbound.pulled(again, size);
         }
         pulled
     }
@@ -493,6 +556,25 @@ mod tests {
         outbound.remove(key);
         open(&mut outbound);
         assert_eq!(pull(&mut outbound), [2]);
-        assert_eq!((outbound.len(), outbound.bytes(), outbound.in_flight_bytes()), (1, 2, 2));
+        assert_eq!((outbound.len(), outbound.bytes(), outbound.sent_bytes()), (1, 2, 2));
+    }
+
+    #[test]
+    fn the_queue_is_searched_for_what_has_expired_only_when_there_may_be_some() {
+        let at = |seconds: u64| Instant::from_micros(seconds * 1_000_000);
+        let mut outbound = outbound(1, 1);
+        for (handle, expires) in [(2, Some(at(20))), (3, None), (4, Some(at(10))), (5, None)] {
+            let message = Message::new(TopicName::new("a").unwrap(), "x");
+            outbound.push(Entry::new(handle, message.with_qos(QoS::AtLeastOnce), expires));
+        }
+        let mut expired = |seconds| {
+            let keys = outbound.expired(at(seconds));
+            keys.iter().for_each(|key| assert!(outbound.remove(*key).is_some()));
+            (keys.into_iter().map(Key::handle).collect::<Vec<_>>(), outbound.earliest)
+        };
+        assert_eq!(expired(10), (vec![], Some(at(10))));
+        assert_eq!(expired(11), (vec![4], Some(at(20))));
+        assert_eq!(expired(21), (vec![2], None));
+        assert_eq!(expired(1_000), (vec![], None));
     }
 }

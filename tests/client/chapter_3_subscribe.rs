@@ -1,12 +1,13 @@
 //! SUBSCRIBE, UNSUBSCRIBE and their answers: MQTT 5.0 §3.8 to §3.11.
 
-use sansio_mqtt::client::{CleanStart, Event, Options};
+use sansio_mqtt::client::{CallError, CleanStart, Event, Options};
 use sansio_mqtt::{
     Packet, Properties, Property, QoS, ReasonCode, RetainHandling, SubAck, Subscription, UnsubAck,
     Version,
 };
 
-use crate::world::{id, of, pub_ack, scenario, sub_ack, v5};
+use crate::sessions::id_of;
+use crate::world::{World, id, of, pub_ack, scenario, sub_ack, v5};
 
 /// What an UNSUBACK says: codes in 5.0, nothing before.
 fn unsub_ack<'a>(version: Version, value: u16, codes: &'a [ReasonCode]) -> UnsubAck<'a> {
@@ -339,5 +340,50 @@ fn subscribing_again_does_not_pile_up_while_connections_break() {
         world.again(false, &[]);
         let sent = world.sent().split_off(1);
         assert_eq!(sent.len(), 1, "{sent:?}");
+    });
+}
+
+/// How many subscriptions of 9 bytes there is room for.
+fn room_for_subscriptions(world: &mut World) -> usize {
+    let (now, one) = (world.now, [Subscription::new("b", QoS::AtLeastOnce)]);
+    let subscribe = |_: &usize| {
+        let result = world.client().subscribe(now, &one, Properties::NONE);
+        assert!(result.is_ok() || result == Err(CallError::QueueFull), "{result:?}");
+        result.is_ok()
+    };
+    let room = (0..10).take_while(subscribe).count();
+    world.poll();
+    room
+}
+
+#[test]
+fn subscriptions_that_are_held_are_limited_in_bytes() {
+    scenario(|world| {
+        let mut options = lasting(Version::V5);
+        (options.maximum_held_bytes, options.resubscribe) = (3 * 9 + 7, true);
+        world.start(options);
+        assert_eq!(room_for_subscriptions(world), 3);
+        let now = world.now;
+        let too_much = world.client().unsubscribe(now, &["b"], Properties::NONE);
+        assert_eq!(too_much, Err(CallError::QueueFull), "of 8 bytes");
+        // Messages count by themselves.
+        world.publish("a", QoS::AtMostOnce, "123456789");
+        world.connect(false, &[]).server(sub_ack(1, &[ReasonCode::SUCCESS]));
+        assert_eq!(room_for_subscriptions(world), 1);
+        // What is sent again is held on; what is given up is not.
+        world.lose();
+        assert_eq!(room_for_subscriptions(world), 0);
+        world.connect(true, &[]).lose();
+        assert_eq!(room_for_subscriptions(world), 3);
+        // So is what the server lost, until it has that again.
+        world.forget().connect(false, &[]);
+        assert_eq!(room_for_subscriptions(world), 0);
+        world.lose().forget().connect(false, &[]);
+        let ids = world.sent_of("SUBSCRIBE").iter().map(|line| id_of(line)).collect::<Vec<_>>();
+        assert_eq!(ids.len(), 4);
+        for id in ids {
+            world.server(sub_ack(id, &[ReasonCode::SUCCESS]));
+        }
+        assert_eq!(room_for_subscriptions(world), 3);
     });
 }

@@ -22,6 +22,7 @@ mod chapter_4_order;
 mod chapter_4_resume;
 mod durable;
 mod hostile_server;
+mod identifiers;
 mod known_faults;
 mod mended;
 mod misuse;

@@ -396,18 +396,21 @@ fn the_oldest_message_makes_room_if_it_shall() {
 
 #[test]
 fn subscriptions_without_an_answer_are_limited_too() {
-    scenario(|world| {
-        full(world, Overflow::DropOldest, 2, 10);
-        world.subscribe("a");
-        world.unsubscribe("b");
-        let subscription = [Subscription::new("a", QoS::AtMostOnce)];
-        for error in [
-            world.refused(|client, now| client.subscribe(now, &subscription, Properties::NONE)),
-            world.refused(|client, now| client.unsubscribe(now, &["a"], Properties::NONE)),
-        ] {
-            assert_eq!(error, CallError::QueueFull);
-        }
-    });
+    for (held, bytes) in [(2, 1_000), (1_000, 17)] {
+        scenario(|world| {
+            full(world, Overflow::DropOldest, held, bytes);
+            // Nine bytes, and eight.
+            world.subscribe("a");
+            world.unsubscribe("b");
+            let subscription = [Subscription::new("a", QoS::AtMostOnce)];
+            for error in [
+                world.refused(|client, now| client.subscribe(now, &subscription, Properties::NONE)),
+                world.refused(|client, now| client.unsubscribe(now, &["a"], Properties::NONE)),
+            ] {
+                assert_eq!(error, CallError::QueueFull);
+            }
+        });
+    }
 }
 
 #[test]

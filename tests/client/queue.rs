@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use sansio_mqtt::client::{CallError, Handle, Options, Overflow};
 use sansio_mqtt::{
-    ConnAck, Packet, Properties, Property, Publish, QoS, ReasonCode, Subscription, Version,
+    ConnAck, OwnedPacket, Packet, Properties, Property, Publish, QoS, ReasonCode, Subscription,
+    Version,
 };
 
 use crate::sessions::{acknowledged, ended, lasting};
@@ -158,6 +159,57 @@ fn what_is_in_flight_makes_no_room() {
 }
 
 #[test]
+fn what_was_never_sent_makes_room_from_within_the_window() {
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        scenario(|world| {
+            world.up(dropping(), &[Property::ReceiveMaximum(2)]);
+            world.writable = false;
+            let [first, second, third] = ["1", "2", "3"].map(|one| world.publish("a", qos, one));
+            // The third one enters the window in place of the first.
+            let fourth = world.publish("a", QoS::AtMostOnce, "4");
+            assert_eq!(world.told(), [ended(first, DROPPED)]);
+            world.unblock();
+            let sent = world.sent_of("PUBLISH");
+            assert_eq!(sent.len(), 3, "{sent:?}");
+            assert!(sent[0].contains("#2 \"2\"") && sent[1].contains("#3 \"3\""), "{sent:?}");
+            assert_eq!(world.told(), [ended(fourth, "sent")]);
+            for (id, handle) in [(2, second), (3, third)] {
+                match qos {
+                    QoS::ExactlyOnce => world.server(pub_rec(id)).server(pub_comp(id)),
+                    _ => world.server(pub_ack(id)),
+                };
+                assert_eq!(world.told(), [acknowledged(handle)]);
+            }
+            assert_eq!(world.store.len(), usize::from(world.way.durable), "but for the session");
+        });
+    }
+}
+
+#[test]
+fn what_was_never_sent_makes_room_behind_what_is_sent_again() {
+    scenario(|world| {
+        world.up(dropping(), &[]);
+        world.publish("a", QoS::AtLeastOnce, "1");
+        world.writable = false;
+        let [second, third] = ["2", "3"].map(|one| world.publish("a", QoS::AtLeastOnce, one));
+        // Without a connection, and on one that sends the first message again.
+        world.lose().forget();
+        world.publish("a", QoS::AtLeastOnce, "4");
+        assert_eq!(world.told(), [ended(second, DROPPED)]);
+        world.resume();
+        world.publish("a", QoS::AtLeastOnce, "5");
+        assert_eq!(world.told(), ["connected again".into(), ended(third, DROPPED)]);
+        world.unblock();
+        let sent = [
+            "PUBLISH \"a\" QoS 1 #1 dup \"1\"",
+            "PUBLISH \"a\" QoS 1 #4 \"4\"",
+            "PUBLISH \"a\" QoS 1 #5 \"5\"",
+        ];
+        assert_eq!(world.sent_after_connect(), sent);
+    });
+}
+
+#[test]
 fn what_expires_in_the_queue_is_not_sent() {
     for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
         scenario(|world| {
@@ -191,6 +243,67 @@ fn what_expires_behind_a_full_window_is_not_sent() {
 }
 
 #[test]
+fn what_expires_in_the_window_is_not_sent() {
+    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        scenario(|world| {
+            world.up(v5(), &[Property::ReceiveMaximum(1)]);
+            world.writable = false;
+            let first = publish_for(world, 10, qos, "1");
+            let second = publish_for(world, 10, qos, "2");
+            world.publish("a", qos, "3");
+            world.wait_secs(11).unblock();
+            let sent = world.sent_of("PUBLISH");
+            assert!(sent.len() == 1 && sent[0].contains("\"3\""), "{sent:?}");
+            assert_eq!(world.told()[..2], [ended(first, EXPIRED), ended(second, EXPIRED)]);
+        });
+    }
+}
+
+#[test]
+fn what_has_expired_makes_room_within_the_window() {
+    scenario(|world| {
+        let mut options = v5();
+        options.maximum_held = 4;
+        world.up(options, &[Property::ReceiveMaximum(3)]);
+        world.writable = false;
+        publish_for(world, 60, QoS::AtLeastOnce, "1");
+        let gone = ["2", "3"].map(|one| publish_for(world, 10, QoS::AtLeastOnce, one));
+        world.publish("a", QoS::AtLeastOnce, "4");
+        world.wait_secs(11);
+        // The fourth one enters the window.
+        world.publish("a", QoS::AtMostOnce, "5");
+        assert_eq!(world.told(), gone.map(|handle| ended(handle, EXPIRED)));
+        world.unblock();
+        let sent = world.sent_of("PUBLISH");
+        assert_eq!(sent.len(), 3, "{sent:?}");
+        assert!(sent[0].contains("#1 \"1\"") && sent[1].contains("#4 \"4\""), "{sent:?}");
+    });
+}
+
+#[test]
+fn what_was_sent_before_it_expired_is_sent_again() {
+    // v5 [MQTT-4.3.3-7]
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        scenario(|world| {
+            world.up(dropping(), &[]);
+            let first = publish_for(world, 10, qos, "1");
+            world.writable = false;
+            let second = publish_for(world, 10, qos, "2");
+            world.lose().wait_secs(11).resume();
+            world.unblock();
+            let sent = world.sent_after_connect();
+            assert!(sent.len() == 1 && sent[0].contains("#1 dup"), "{sent:?}");
+            assert_eq!(world.told(), ["connected again".into(), ended(second, EXPIRED)]);
+            match qos {
+                QoS::ExactlyOnce => world.server(pub_rec(1)).server(pub_comp(1)),
+                _ => world.server(pub_ack(1)),
+            };
+            assert_eq!(world.told(), [acknowledged(first)]);
+        });
+    }
+}
+
+#[test]
 fn what_has_expired_makes_room_before_a_call_is_refused() {
     scenario(|world| {
         let mut options = v5();
@@ -203,6 +316,41 @@ fn what_has_expired_makes_room_before_a_call_is_refused() {
         let told: BTreeSet<String> = world.told().into_iter().collect();
         assert_eq!(told, [ended(first, EXPIRED), ended(second, EXPIRED)].into());
     });
+}
+
+#[test]
+fn what_has_expired_makes_room_wherever_it_is_in_the_queue() {
+    let large = "x".repeat(2_000);
+    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        scenario(|world| {
+            let mut options = v5();
+            options.maximum_held = 6;
+            world.start(options);
+            world.publish("a", qos, "1");
+            let gone = [publish_for(world, 10, qos, "2"), publish_for(world, 10, qos, &large)];
+            world.publish("a", qos, &large);
+            publish_for(world, 60, qos, "5");
+            let last = publish_for(world, 20, qos, "6");
+            for (expired, next) in [(&gone[..], ["7", "8"]), (&[last][..], ["9", "9"])] {
+                let (now, publish) = (world.now, Publish { topic: "a", qos, ..Publish::default() });
+                assert_eq!(world.client().publish(now, &publish), Err(CallError::QueueFull));
+                world.wait_secs(11);
+                for payload in next.into_iter().take(expired.len()) {
+                    world.publish("a", qos, payload);
+                }
+                let expired = expired.iter().map(|handle| ended(*handle, EXPIRED));
+                assert_eq!(world.told(), expired.collect::<Vec<_>>());
+            }
+            world.connect(false, &[]);
+            let sent = world.sent_packets();
+            let payload = |packet: &OwnedPacket| match packet.packet() {
+                Packet::Publish(publish) => publish.payload.to_vec(),
+                _ => Vec::new(),
+            };
+            let sent: Vec<Vec<u8>> = sent[1..].iter().map(payload).collect();
+            assert_eq!(sent, ["1", &large, "5", "7", "8", "9"].map(str::as_bytes));
+        });
+    }
 }
 
 #[test]
