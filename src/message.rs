@@ -1,7 +1,6 @@
 //! An application message that outlives the buffer it arrived in: it shares the storage of its
 //! frame, or has storage of its own.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
@@ -46,8 +45,8 @@ use crate::version::Version;
 pub struct Message {
     /// What the parts are parts of.
     storage: Bytes,
-    /// The payload, if it is not in the storage: rarely, so that it takes little room.
-    apart: Option<Box<Bytes>>,
+    /// The payload, if it is not in the storage.
+    apart: Option<Bytes>,
     parts: Parts,
     qos: QoS,
     retain: bool,
@@ -194,7 +193,7 @@ impl Message {
     pub fn new(topic: TopicName<'_>, payload: impl Into<Bytes>) -> Self {
         let mut builder = Builder::with_capacity(topic.as_str().len());
         builder.parts.topic = builder.add(topic.as_str().as_bytes());
-        builder.message(Some(Box::new(payload.into())), &Publish::default())
+        builder.message(Some(payload.into()), &Publish::default())
     }
 
     /// The message that a PUBLISH of `version` carries.
@@ -232,7 +231,7 @@ impl Message {
         let capacity = publish.topic.len().saturating_add(publish.properties_len());
         let mut builder = Builder::with_capacity(capacity);
         builder.add_head(publish);
-        builder.message(Some(Box::new(payload)), publish)
+        builder.message(Some(payload), publish)
     }
 
     /// Copies a PUBLISH that was checked, whose properties take `properties_len` bytes, into
@@ -321,7 +320,7 @@ impl Message {
     /// The payload, which shares the storage of the message.
     pub fn payload_bytes(&self) -> Bytes {
         match &self.apart {
-            Some(payload) => Bytes::clone(payload),
+            Some(payload) => payload.clone(),
             None if self.payload().is_empty() => Bytes::new(),
             None => self.storage.slice_ref(self.payload()),
         }
@@ -439,7 +438,7 @@ impl Message {
 impl Builder {
     /// The message, as a PUBLISH with these flags.
     #[inline(always)]
-    fn message(self, apart: Option<Box<Bytes>>, flags: &Publish<'_>) -> Message {
+    fn message(self, apart: Option<Bytes>, flags: &Publish<'_>) -> Message {
         let Publish { qos, retain, .. } = *flags;
         let (storage, parts) = (self.storage.into(), self.parts);
         Message { storage, apart, parts, qos, retain, is_shared: false }
