@@ -154,8 +154,8 @@ impl Client {
         };
         connection.link.outgoing_aliases = OutgoingAliases::new(aliases);
         connection.link.maximum_packet_size = server.maximum_packet_size;
-        connection.keep_alive =
-            KeepAlive::new(server.keep_alive, self.options.response_timeout, self.now);
+        let timeout = self.options.response_timeout;
+        connection.keep_alive.begin(server.keep_alive, timeout, self.now);
         let window = server.receive_maximum.min(self.options.maximum_in_flight.max(1));
         self.outbound.set_window(window);
         self.inbound.set_receive_maximum(self.options.receive_maximum);

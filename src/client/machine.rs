@@ -312,6 +312,9 @@ impl Client {
         for operation in given_up {
             self.operation_failed(operation, Failure::ConnectionLost);
         }
+        if !self.session.exists {
+            return;
+        }
         match self.session.expiry_interval {
             0 => self.end_session(),
             u32::MAX => {}

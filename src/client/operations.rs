@@ -20,6 +20,10 @@ use crate::time::Instant;
 use crate::topic::TopicFilter;
 use crate::version::Version;
 
+/// Numbers of operations are below 2^30: `session::ids` tells them from those of messages by the
+/// highest bit, and adds one.
+const LAST_NUMBER: u32 = 0x3fff_ffff;
+
 /// How often an operation is sent that the connection ends over.
 const ATTEMPTS: u8 = 2;
 
@@ -208,8 +212,7 @@ impl Operations {
         operation.attempts = operation.attempts.saturating_add(1);
         operation.deadline = deadline;
         self.sent.insert(self.next_number, operation);
-        // Below 2^31: an identifier tells it from a message by the highest bit.
-        self.next_number = self.next_number.wrapping_add(1) & 0x7fff_ffff;
+        self.next_number = self.next_number.wrapping_add(1) & LAST_NUMBER;
     }
 
     /// The operation that waits for an answer under this number.
@@ -225,8 +228,9 @@ impl Operations {
 
     /// When the first answer must have come, by the server's time.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        // Those sent first have the lowest numbers.
-        self.sent.values().next().map(|operation| operation.deadline)
+        // The numbers go round: the one that was sent first is the next in the circle.
+        let next = self.sent.range(self.next_number..).next().or(self.sent.iter().next());
+        next.map(|(_, operation)| operation.deadline)
     }
 
     /// The connection is gone: what was sent is sent again on the next one, unless that was tried

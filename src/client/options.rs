@@ -8,12 +8,14 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use crate::decoder::MAXIMUM_PACKET_SIZE;
-use crate::error::{EncodeError, Feature};
+use crate::error::{Cause, EncodeError, Feature};
 use crate::message::Message;
 use crate::packet::{Connect, Packet, Will};
+use crate::packet_type::Places;
 use crate::properties::Properties;
 use crate::property::Property;
 use crate::text;
+use crate::topic::TopicName;
 use crate::version::Version;
 
 /// When the session that the server may have is to be resumed, and when there is to be a new one:
@@ -253,6 +255,11 @@ impl Options {
         }
         if !self.version.is_v5() && !self.user_properties.is_empty() {
             return Err(EncodeError::NotInVersion(self.version, Feature::Properties));
+        }
+        // What 5.0 forbids makes no sense before it, where it is not sent.
+        Properties::List(&self.connect_properties()).check(Version::V5, Places::CONNECT)?;
+        if let Some(topic) = &self.response_topic {
+            TopicName::new(topic).map_err(Cause::InvalidTopicName)?;
         }
         let clean_start = self.clean_start != CleanStart::Never;
         self.with_connect(&self.client_id, clean_start, |connect| {

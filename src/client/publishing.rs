@@ -11,7 +11,7 @@ use crate::client::operations::Operation;
 use crate::client::options::Overflow;
 use crate::client::records::{self, FlightRecord, Key};
 use crate::client::requests;
-use crate::error::{Cause, EncodeError, Feature};
+use crate::error::{Cause, EncodeError};
 use crate::message::Message;
 use crate::outgoing::Outgoing;
 use crate::packet::Publish;
@@ -167,10 +167,6 @@ impl Client {
                     return Err(CallError::PropertyNotForCaller(id));
                 }
             }
-        }
-        if publish.topic.is_empty() {
-            let feature = Feature::EmptyTopicName;
-            return Err(EncodeError::NotInVersion(version, feature).into());
         }
         if let Some(connection) = &self.connection {
             if connection.draining.is_some() {

@@ -267,7 +267,7 @@ impl Client {
                 self.on_auth(auth, frame)
             }
             Packet::Disconnect(disconnect) => {
-                // Nothing is sent after it: v5 [MQTT-3.14.4-1]
+                // The server sends nothing after it, and hears nothing: v5 [MQTT-3.14.4-3]
                 if let Some(packet) = machine::owned(frame, self.options.version) {
                     let reason_code = disconnect.reason_code;
                     self.close(DisconnectCause::ByServer { reason_code, packet }, None);

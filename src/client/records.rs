@@ -268,7 +268,8 @@ fn read_message(reader: &mut Reader<'_>) -> Option<Message> {
         payload: reader.bytes()?,
         ..Publish::default()
     };
-    Some(Message::copy_of(&publish, properties.len()))
+    // At QoS 0 nothing is stored.
+    (publish.qos != QoS::AtMostOnce).then(|| Message::copy_of(&publish, properties.len()))
 }
 
 #[cfg(test)]

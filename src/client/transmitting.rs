@@ -424,6 +424,7 @@ impl Client {
             && let Some(interval) = disconnect.properties.session_expiry_interval()
         {
             self.session.expiry_interval = interval;
+            self.record_session();
         }
         self.close_with(DisconnectCause::Requested, Some(&packet));
     }

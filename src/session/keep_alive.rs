@@ -41,11 +41,18 @@ impl KeepAlive {
         }
     }
 
+    /// The server has said what Keep Alive is, which counts since the last packet that was sent.
     /// A PINGREQ goes out an eighth of the interval early, so that it is on its way in time.
-    pub(crate) fn new(seconds: u16, timeout: Duration, now: Instant) -> Self {
+    pub(crate) fn begin(&mut self, seconds: u16, timeout: Duration, now: Instant) {
         let interval = Duration::from_millis(u64::from(seconds).saturating_mul(875));
         let interval = (seconds > 0).then_some(interval);
-        Self { interval, timeout, last_sent: now, last_received: now, ..Self::off() }
+        *self = Self {
+            interval,
+            timeout,
+            last_sent: self.last_sent,
+            last_received: now,
+            ..Self::off()
+        };
     }
 
     #[inline]
@@ -101,6 +108,13 @@ impl KeepAlive {
 mod tests {
     use super::*;
 
+    fn keep_alive(seconds: u16, timeout: Duration, now: Instant) -> KeepAlive {
+        let mut keep_alive = KeepAlive::off();
+        keep_alive.sent(now);
+        keep_alive.begin(seconds, timeout, now);
+        keep_alive
+    }
+
     fn at(millis: u64) -> Instant {
         Instant::from_micros(millis * 1_000)
     }
@@ -109,7 +123,7 @@ mod tests {
     fn pings_when_nothing_was_sent_and_when_nothing_was_received() {
         // v5 [MQTT-3.1.2-20], v3.1.1 [MQTT-3.1.2-23]
         for only_sending in [true, false] {
-            let mut keep_alive = KeepAlive::new(10, Duration::from_secs(5), at(0));
+            let mut keep_alive = keep_alive(10, Duration::from_secs(5), at(0));
             for second in 0..=8 {
                 let now = at(second * 1_000);
                 if only_sending {
@@ -135,7 +149,7 @@ mod tests {
     #[test]
     fn goes_on_pinging_while_an_answer_is_awaited() {
         // v5 [MQTT-3.1.2-20], v3.1.1 [MQTT-3.1.2-23]
-        let mut keep_alive = KeepAlive::new(4, Duration::from_secs(20), at(0));
+        let mut keep_alive = keep_alive(4, Duration::from_secs(20), at(0));
         for ping in 1..6 {
             assert_eq!(keep_alive.deadline(&PeerTime::default()), Some(at(3_500 * ping)));
             assert_eq!(keep_alive.poll(at(3_500 * ping), &PeerTime::default()), Due::Ping);
@@ -148,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_pause_of_the_input_does_not_count_against_the_other_end() {
-        let mut keep_alive = KeepAlive::new(10, Duration::from_secs(5), at(0));
+        let mut keep_alive = keep_alive(10, Duration::from_secs(5), at(0));
         let mut peer = PeerTime::default();
         assert_eq!(keep_alive.poll(at(9_000), &peer), Due::Ping);
         peer.stop(at(10_000));
@@ -161,7 +175,7 @@ mod tests {
 
     #[test]
     fn zero_is_off() {
-        let mut keep_alive = KeepAlive::new(0, Duration::ZERO, at(0));
+        let mut keep_alive = keep_alive(0, Duration::ZERO, at(0));
         assert_eq!(keep_alive.deadline(&PeerTime::default()), None);
         assert_eq!(keep_alive.poll(Instant::MAX, &PeerTime::default()), Due::Nothing);
     }

@@ -288,7 +288,7 @@ impl Outbound {
         }
     }
 
-    /// A PUBACK, or a PUBREC with an error: the message is done with.
+    /// The message that an acknowledgement is of which comes at this stage.
     pub(crate) fn on_ack(&mut self, packet_id: PacketId, stage: Stage) -> Result<Key, Misfit> {
         let index = self.ids.get(packet_id).ok_or(Misfit::Unknown)?;
         let entry = self.entries.get(index as usize).and_then(Option::as_ref);

@@ -505,3 +505,62 @@ fn the_last_message_is_acknowledged_before_a_disconnect_that_it_causes() {
         assert!(sent.len() == 2 && sent[0].contains("#7") && world.closed, "{sent:?}");
     }
 }
+
+#[test]
+fn keep_alive_counts_from_the_connect_that_was_sent() {
+    // v5 [MQTT-3.1.2-20], v3.1.1 [MQTT-3.1.2-23]
+    for version in Version::ALL {
+        scenario(|world| {
+            let mut options = of(version);
+            options.keep_alive = 10;
+            world.start(options).open().forget().wait_secs(8).server(ConnAck::default());
+            assert_eq!(world.wait_secs(1).sent(), ["PINGREQ"]);
+        });
+    }
+}
+
+#[test]
+fn a_session_that_is_to_last_for_ever_does_in_the_next_process() {
+    // v5 3.14.2.2.2
+    durably(|world| {
+        let options = lasting(Version::V5);
+        world.up(options.clone(), &[]);
+        world.publish("a", QoS::ExactlyOnce, "x");
+        world.server(pub_rec(1));
+        let (now, list) = (world.now, [Property::SessionExpiryInterval(u32::MAX)]);
+        let end = Disconnect { properties: (&list).into(), ..Disconnect::default() };
+        world.client().disconnect_now(now, &end).unwrap();
+        world.poll().wait_secs(100_000).crash(options.clone());
+        assert_eq!(world.connect(true, &[]).sent_of("PUBREL"), ["PUBREL #1"]);
+    });
+}
+
+#[test]
+fn records_of_messages_at_qos_0_are_refused() {
+    durably(|world| {
+        world.start(lasting(Version::V5));
+        world.publish("a", QoS::AtLeastOnce, "x");
+        let (key, value) = world.store.iter_mut().find(|(key, _)| key[0] == b'm').unwrap();
+        let (key, flags) = (key.clone(), &mut value[9]);
+        assert_eq!(*flags, 1 << 1, "QoS 1, not retained");
+        *flags = 0;
+        let then = UnixTime::from_secs(1_700_000_000);
+        let refused = Client::restore(lasting(Version::V5), world.now, then, &world.store);
+        assert!(matches!(refused, Err(RestoreFailure::Record(error)) if error.key == key));
+    });
+}
+
+#[test]
+fn options_that_5_0_forbids_are_refused_before_it_too() {
+    for version in Version::ALL {
+        let mut options = of(version);
+        options.receive_maximum = 0;
+        assert!(Client::new(options).is_err());
+        let mut options = of(version);
+        options.maximum_packet_size = 0;
+        assert!(Client::new(options).is_err());
+        let mut options = of(version);
+        options.response_topic = Some("a/#".into());
+        assert!(Client::new(options).is_err());
+    }
+}
