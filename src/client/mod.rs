@@ -244,7 +244,9 @@ impl Client {
             self.decide(delivery_id, verdict);
         }
         self.end_when_drained();
-        if let Some(store) = self.log.poll() {
+        if self.log.is_durable()
+            && let Some(store) = self.log.poll()
+        {
             return Output::Store(store);
         }
         if let Some(connection) = self.closed.take() {

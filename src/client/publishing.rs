@@ -278,11 +278,15 @@ impl Client {
     /// Takes a message at QoS 1 or 2 in.
     #[inline(always)]
     fn push(&mut self, entry: Entry) {
-        let key = self.outbound.push(entry);
+        let key = self.outbound.insert(entry);
         if self.log.is_durable() {
             self.store(key);
         }
-        self.open_window();
+        // If there is a window, the message was just checked against what the server takes.
+        if !self.outbound.is_open() || !self.enter_window(key) {
+            self.outbound.enqueue(key);
+            self.open_window();
+        }
     }
 
     #[inline(never)]
@@ -313,15 +317,27 @@ impl Client {
             if !in_flight && !self.is_still_possible(key) {
                 continue;
             }
-            let session = self.session.number;
-            let Some(entry) = self.outbound.enter_window(key) else { break };
-            let (Some(packet_id), false) = (entry.packet_id, in_flight) else { continue };
-            if self.log.is_durable() {
-                let (stage, order) = (entry.stage, entry.order);
-                let record = FlightRecord { session, packet_id, stage, order };
-                entry.after = self.log.put(Key::Flight(entry.handle).encode(), record.encode());
+            if !self.enter_window(key) {
+                break;
             }
+            self.outbound.leave_queue(in_flight);
         }
+    }
+
+    /// Lets a message into the window; `false` if there is no identifier for it.
+    #[inline(always)]
+    fn enter_window(&mut self, key: EntryKey) -> bool {
+        let session = self.session.number;
+        let Some((entry, is_new)) = self.outbound.enter_window(key) else { return false };
+        if is_new
+            && self.log.is_durable()
+            && let Some(packet_id) = entry.packet_id
+        {
+            let (stage, order) = (entry.stage, entry.order);
+            let record = FlightRecord { session, packet_id, stage, order };
+            entry.after = self.log.put(Key::Flight(entry.handle).encode(), record.encode());
+        }
+        true
     }
 
     /// Whether the last identifier is for a SUBSCRIBE or UNSUBSCRIBE that was called for before,

@@ -51,14 +51,13 @@ impl Client {
             return Transmitted::All;
         }
         outgoing.begin(connection.0);
-        let mut any = false;
+        let held = outgoing.remaining();
         let limit = limit.max(1);
         while let Some((next, before)) = self.next_to_send() {
             if outgoing.remaining() >= limit {
-                self.sent(any);
+                self.sent(outgoing.remaining() > held);
                 return Transmitted::More;
             }
-            any = true;
             match next {
                 Next::Control => self.pull_control(outgoing),
                 Next::Ack => self.pull_acks(limit, outgoing),
@@ -68,7 +67,7 @@ impl Client {
             }
             self.end_when_drained();
         }
-        self.sent(any);
+        self.sent(outgoing.remaining() > held);
         if let Some(connection) = self.connection.as_mut() {
             connection.link.ran_dry();
             if connection.link.is_closing() {

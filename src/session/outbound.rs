@@ -74,8 +74,16 @@ impl Outbound {
     }
 
     /// Takes an entry in, at the end of the queue.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn push(&mut self, entry: Entry) -> Key {
+        let key = self.insert(entry);
+        self.enqueue(key);
+        key
+    }
+
+    /// Takes an entry in that is about to be queued, or to enter the window.
+    #[inline(always)]
+    pub(crate) fn insert(&mut self, entry: Entry) -> Key {
         let handle = entry.handle;
         self.len = self.len.saturating_add(1);
         self.unsent = self.unsent.saturating_add(1);
@@ -95,9 +103,13 @@ impl Outbound {
         if let Some(slot) = self.entries.get_mut(index as usize) {
             *slot = Some(entry);
         }
-        let key = Key { index, handle };
+        Key { index, handle }
+    }
+
+    /// Puts an entry at the end of the queue.
+    #[inline]
+    pub(crate) fn enqueue(&mut self, key: Key) {
         self.queue.push_back(key);
-        key
     }
 
     /// The entry, if it is still there.
@@ -214,6 +226,12 @@ impl Outbound {
         !self.queue.is_empty() || !self.resend.is_empty()
     }
 
+    /// Whether the window has room for one more, without anything that waits before it.
+    #[inline(always)]
+    pub(crate) fn is_open(&self) -> bool {
+        self.in_window < self.window && !self.has_waiting() && self.free_ids() > 1
+    }
+
     /// The message that the window has room for next, with whether it has an identifier already.
     #[inline]
     pub(crate) fn next_for_window(&mut self) -> Option<(Key, bool)> {
@@ -235,32 +253,34 @@ impl Outbound {
         None
     }
 
-    /// Lets the message that [`next_for_window`](Self::next_for_window) named into the window,
-    /// under an identifier of its own. `None` if there is no identifier left.
+    /// The message that [`next_for_window`](Self::next_for_window) named has entered the window.
     #[inline]
-    pub(crate) fn enter_window(&mut self, key: Key) -> Option<&mut Entry> {
-        let resent = self.resend.front() == Some(&key);
-        let packet_id = match self.get(key)?.packet_id {
+    pub(crate) fn leave_queue(&mut self, in_flight: bool) {
+        let queue = if in_flight { &mut self.resend } else { &mut self.queue };
+        queue.pop_front();
+    }
+
+    /// Lets a message into the window, under an identifier of its own; says whether that is a new
+    /// one. `None` if there is no identifier left.
+    #[inline(always)]
+    pub(crate) fn enter_window(&mut self, key: Key) -> Option<(&mut Entry, bool)> {
+        let slot = self.entries.get_mut(key.index as usize)?.as_mut();
+        let entry = slot.filter(|entry| entry.handle == key.handle)?;
+        let packet_id = match entry.packet_id {
             Some(packet_id) => packet_id,
             None => self.ids.take(key.index)?,
         };
-        if resent {
-            self.resend.pop_front();
-        } else {
-            self.queue.pop_front();
-        }
         self.in_window = self.in_window.saturating_add(1);
         self.ready.push_back(key);
-        let entry = self.get_mut(key)?;
         entry.in_window = true;
-        entry.packet_id = Some(packet_id);
-        if entry.stage == Stage::Queued {
+        let is_new = entry.packet_id.replace(packet_id).is_none();
+        if is_new {
             entry.stage = match entry.message.as_ref().map(Message::qos) {
                 Some(QoS::ExactlyOnce) => Stage::AwaitPubRec,
                 _ => Stage::AwaitPubAck,
             };
         }
-        Some(entry)
+        Some((entry, is_new))
     }
 
     /// The message that is to be pulled next.
@@ -440,8 +460,7 @@ impl Outbound {
     /// Takes in an entry that was stored, in flight under its identifier. `false` if another one
     /// has the identifier.
     pub(crate) fn restore(&mut self, entry: Entry, packet_id: PacketId, stage: Stage) -> bool {
-        let key = self.push(entry);
-        self.queue.pop_back();
+        let key = self.insert(entry);
         if !self.ids.insert(packet_id, key.index) {
             self.remove(key);
             return false;
@@ -480,8 +499,9 @@ mod tests {
     }
 
     fn open(outbound: &mut Outbound) {
-        while let Some((key, _)) = outbound.next_for_window() {
+        while let Some((key, in_flight)) = outbound.next_for_window() {
             outbound.enter_window(key).unwrap();
+            outbound.leave_queue(in_flight);
         }
     }
 

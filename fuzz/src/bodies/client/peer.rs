@@ -257,9 +257,12 @@ impl Peer {
         assert!(!connection.operations.contains_key(&packet_id), "{packet_id:?} is in use");
         assert!(connection.window.insert(packet_id), "{packet_id:?} twice on one connection");
         assert!(connection.window.len() <= limits.window, "more than {} in flight", limits.window);
-        match self.flights.get(&packet_id) {
+        match self.flights.get_mut(&packet_id) {
             Some(flight) if publish.dup => {
                 assert!(!flight.released, "PUBLISH {packet_id:?} after its PUBREL");
+                // A process that ended before it had stored the PUBREC has not seen it.
+                assert!(self.blurred || flight.received.is_none(), "again after its PUBREC");
+                flight.received = None;
                 assert_eq!((flight.qos, &flight.payload[..]), (publish.qos, publish.payload));
                 assert!(connection.last_resent < Some(flight.order), "resent out of order");
                 connection.last_resent = Some(flight.order);
