@@ -313,6 +313,26 @@ def refused(world):
         world.pub("-V", version, "-t", "a", "-m", "x", "-q", 1, "-u", "meter", "-P", "right").ended()
 
 
+def line_too_large(world):
+    """A line that the server does not take fails by itself, whenever that is known."""
+    world.start_broker()
+    sub = world.mosquitto_sub("-t", "l/x", "-C", 4, "-W", LIMIT)
+    world.mark("l")
+    lines = ["first", "x" * 10_000, "-5"]
+    for connected in (False, True):
+        pub = world.pub("-t", "l/x", "-q", 1, "-l", stdin=subprocess.PIPE)
+        if connected:
+            pub.feed(lines[:1])
+            wait_for(lambda: len(sub.lines()) == 3, "the first line")
+        pub.feed(lines[connected:])
+        pub.child.stdin.close()
+        pub.ended(1)
+        expect("bytes where the server accepts 5000" in pub.said(), f"why: {pub.said()}")
+    sub.ended()
+    same(sub.lines(), ["first", "-5"] * 2, "the other lines")
+    world.pub("-t", "l/x", "-m", "-5").ended()
+
+
 def broker_restarts(world):
     """The broker ends and starts again mid-stream: nothing is lost, and nothing doubled at QoS 2.
 
@@ -424,8 +444,8 @@ def subscriber_crashes(world):
 
 
 SCENARIOS = [versions_and_qos, count_and_formats, properties, retained, will,
-             interrupt_without_a_server, server_comes_late, refused, broker_restarts, publisher_crashes,
-             subscriber_crashes]
+             interrupt_without_a_server, server_comes_late, refused, line_too_large,
+             broker_restarts, publisher_crashes, subscriber_crashes]
 
 
 def run(scenario, client):
@@ -433,6 +453,7 @@ def run(scenario, client):
     with tempfile.TemporaryDirectory() as folder:
         config = {
             broker_restarts: "allow_anonymous true\npersistence true\nmax_inflight_messages 1000",
+            line_too_large: "allow_anonymous true\nmax_packet_size 5000",
             refused: "# below",
         }
         with World(client, pathlib.Path(folder), config.get(scenario, "")) as world:

@@ -55,7 +55,13 @@ pub(super) struct Pub {
     pub(super) topic: String,
 
     /// Publish this
-    #[arg(short, long, value_name = "PAYLOAD", required_unless_present = "stdin_line")]
+    #[arg(
+        short,
+        long,
+        value_name = "PAYLOAD",
+        required_unless_present = "stdin_line",
+        allow_hyphen_values = true
+    )]
     pub(super) message: Option<String>,
 
     /// Publish each line of standard input
@@ -154,7 +160,13 @@ pub(super) struct Link {
     username: Option<String>,
 
     /// Password
-    #[arg(short = 'P', long, value_name = "PASSWORD", requires = "username")]
+    #[arg(
+        short = 'P',
+        long,
+        value_name = "PASSWORD",
+        requires = "username",
+        allow_hyphen_values = true
+    )]
     pw: Option<String>,
 
     /// Keep the session when the connection ends, and resume the one that there is
@@ -178,6 +190,7 @@ pub(super) struct Link {
     #[arg(
         long,
         value_name = "PAYLOAD",
+        allow_hyphen_values = true,
         default_value = "",
         hide_default_value = true,
         requires = "will_topic"

@@ -1,10 +1,11 @@
 //! `pub`: publishes, and ends when all is acknowledged.
 
+use std::collections::VecDeque;
 use std::io::{self, BufRead};
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread;
 
-use sansio_mqtt::client::Event;
+use sansio_mqtt::client::{CallError, Event};
 use sansio_mqtt::{Client, Instant, Publish};
 
 use super::Result;
@@ -20,6 +21,8 @@ pub(super) struct Publisher {
     /// Messages that no event has completed.
     waiting: usize,
     failed: usize,
+    /// Lines that the client has no room for yet.
+    backlog: VecDeque<Vec<u8>>,
     /// Lines taken in, those of an earlier run included that this one goes on with.
     lines: u64,
     /// Lines that an earlier run took in.
@@ -47,10 +50,16 @@ impl Publisher {
             eprintln!("client: going on after line {skip}");
         }
         let (waiting, input_ended) = (client.held(), !args.stdin_line);
-        Self { args, waiting, failed: 0, lines: 0, skip, input_ended, permits }
+        let backlog = VecDeque::new();
+        Self { args, waiting, failed: 0, backlog, lines: 0, skip, input_ended, permits }
     }
 
-    fn publish(&mut self, client: &mut Client, now: Instant, payload: &[u8]) -> Result<()> {
+    fn publish(
+        &mut self,
+        client: &mut Client,
+        now: Instant,
+        payload: &[u8],
+    ) -> std::result::Result<(), CallError> {
         let properties = self.args.properties();
         let publish = Publish {
             qos: self.args.qos,
@@ -65,6 +74,28 @@ impl Publisher {
         Ok(())
     }
 
+    /// Takes in the lines that there is room for. What cannot be published has failed, as it would
+    /// have if that had turned out later, and keeps back no other.
+    fn take_lines(&mut self, client: &mut Client, now: Instant) {
+        while let Some(line) = self.backlog.pop_front() {
+            let is_new = self.lines >= self.skip;
+            match if is_new { self.publish(client, now, &line) } else { Ok(()) } {
+                Err(CallError::QueueFull) if self.waiting > 0 => {
+                    self.backlog.push_front(line);
+                    break;
+                }
+                Err(error) => {
+                    eprintln!("client: line {}: {error}", self.lines + 1);
+                    self.failed += 1;
+                    self.permit_line();
+                }
+                Ok(()) if is_new => {}
+                Ok(()) => self.permit_line(),
+            }
+            self.lines += 1;
+        }
+    }
+
     fn permit_line(&self) {
         // All are read if nobody is there to take it.
         let _ = self.permits.send(());
@@ -74,10 +105,10 @@ impl Publisher {
 impl App for Publisher {
     fn on_start(&mut self, client: &mut Client, now: Instant) -> Result<()> {
         let Some(payload) = self.args.message.take() else { return Ok(()) };
-        self.publish(client, now, payload.as_bytes())
+        Ok(self.publish(client, now, payload.as_bytes())?)
     }
 
-    fn on_event(&mut self, _: &mut Client, _: Instant, event: Event) -> Result<()> {
+    fn on_event(&mut self, client: &mut Client, now: Instant, event: Event) -> Result<()> {
         let Event::Published { handle, result } = event else { return Ok(()) };
         if let Err(failure) = result {
             eprintln!("client: message {}: {failure}", handle.get());
@@ -85,6 +116,7 @@ impl App for Publisher {
         }
         self.waiting = self.waiting.saturating_sub(1);
         self.permit_line();
+        self.take_lines(client, now);
         Ok(())
     }
 
@@ -93,11 +125,8 @@ impl App for Publisher {
             self.input_ended = true;
             return Ok(());
         };
-        self.lines += 1;
-        if self.lines > self.skip {
-            return self.publish(client, now, line);
-        }
-        self.permit_line();
+        self.backlog.push_back(line.into());
+        self.take_lines(client, now);
         Ok(())
     }
 
@@ -111,7 +140,7 @@ impl App for Publisher {
     }
 
     fn is_done(&self) -> bool {
-        self.input_ended && self.waiting == 0
+        self.input_ended && self.waiting == 0 && self.backlog.is_empty()
     }
 
     fn verdict(&self, client: &Client) -> Result<()> {
