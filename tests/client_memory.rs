@@ -255,6 +255,38 @@ fn a_received_message_that_is_passed_on_keeps_no_read_buffer_alive() {
 }
 
 #[test]
+fn words_in_acknowledgements_are_held_up_to_the_maximum() {
+    let long = "x".repeat(60_000);
+    let list = [Property::UserProperty("a", &long); 16];
+    let acks: [fn(PacketId, Properties<'_>) -> Packet<'_>; 2] = [
+        |packet_id, properties| PubRec { properties, ..PubRec::new(packet_id) }.into(),
+        |packet_id, properties| PubAck { properties, ..PubAck::new(packet_id) }.into(),
+    ];
+    for (ack, qos) in acks.into_iter().zip([QoS::ExactlyOnce, QoS::AtLeastOnce]) {
+        for polls in [true, false] {
+            let mut options = options(Version::V5);
+            options.maximum_packet_size = 2_000_000;
+            options.maximum_held_bytes = 3_000_000;
+            let before = held();
+            let (mut client, connection) = connected(options);
+            for _ in 0..20 {
+                let publish = Publish { topic: "t", qos, payload: b"x", ..Publish::default() };
+                client.publish(START, &publish).unwrap();
+            }
+            while !matches!(client.poll_output(), Output::Timeout(_)) {}
+            let _ = client.transmit(START, connection, usize::MAX, &mut Outgoing::new());
+            for number in 0..20 {
+                let mut bytes = encode(Version::V5, ack(id(number), (&list).into()));
+                client.receive(START, connection, &mut bytes);
+                while polls && !matches!(client.poll_output(), Output::Timeout(_)) {}
+                let grown = held() - before - bytes.capacity() as isize;
+                assert!(grown < 5_000_000, "{qos}: {grown} bytes");
+            }
+        }
+    }
+}
+
+#[test]
 fn messages_that_make_room_for_others_leave_nothing_behind() {
     for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
         let before = held();

@@ -1,6 +1,5 @@
 //! Acknowledgements, of what is received and of what was published.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -310,14 +309,16 @@ impl Client {
         Ok(())
     }
 
-    /// Keeps what PUBREC says, to be told when the message is complete.
+    /// Keeps what PUBREC says, to be told when the message is complete: its properties as far as
+    /// there is room for what is held.
     #[cold]
     fn keep_words(&mut self, key: EntryKey, pub_rec: &PubRec<'_>, frame: &[u8]) {
-        let packet = machine::owned_with(&pub_rec.properties, frame, self.options.version);
-        if let Some(entry) = self.outbound.get_mut(key) {
-            entry.pub_rec =
-                Some(Box::new(PubRecWords { reason_code: pub_rec.reason_code, packet }));
-        }
+        let room = self.options.maximum_held_bytes.saturating_sub(self.outbound.bytes());
+        let packet = match frame.len() <= room {
+            true => machine::owned_with(&pub_rec.properties, frame, self.options.version),
+            false => None,
+        };
+        self.outbound.keep(key, PubRecWords { reason_code: pub_rec.reason_code, packet });
     }
 
     /// v5 4.3.3: PUBREL says that the identifier is not known, unless PUBREC was an error.

@@ -2,7 +2,9 @@
 
 use alloc::collections::VecDeque;
 
-use crate::client::event::{Event, Handle};
+use crate::client::error::{DisconnectCause, Failure};
+use crate::client::event::{Answer, Event, Handle, Published};
+use crate::owned_packet::OwnedPacket;
 use crate::reason::ReasonCode;
 use crate::session::store::{Log, Sequence};
 
@@ -16,11 +18,11 @@ pub(super) struct Events {
     others: VecDeque<Event>,
     /// How many of the others share no buffer any more.
     compacted: usize,
-    /// Bytes of the messages among them.
+    /// Bytes of the messages and packets among them.
     bytes: usize,
 }
 
-/// So many events, and so many bytes of messages, wait for the application at most before no more
+/// So many events, and so many bytes of messages and packets, wait for the application at most before no more
 /// input is taken.
 const EVENTS: usize = 128;
 const BYTES: usize = 1 << 20;
@@ -120,13 +122,40 @@ impl Events {
     }
 }
 
-/// Bytes of the message that an event brings.
+/// Bytes of the message or the packet that an event brings.
 #[inline]
 fn size(event: &Event) -> usize {
     match event {
         Event::Message(delivery) | Event::Response { result: Ok(delivery), .. } => {
             delivery.message.size()
         }
-        _ => 0,
+        event => packet(event).map_or(0, |packet| packet.frame().len()),
+    }
+}
+
+/// The packet that an event brings.
+fn packet(event: &Event) -> Option<&OwnedPacket> {
+    let failure = match event {
+        Event::Connected(connected) => return Some(&connected.packet),
+        Event::Authenticate(packet) | Event::Authenticated(packet) => return Some(packet),
+        Event::Disconnected(
+            DisconnectCause::Refused { packet, .. } | DisconnectCause::ByServer { packet, .. },
+        ) => return Some(packet),
+        Event::Published { result: Ok(Published::Acknowledged { packet, .. }), .. }
+        | Event::Subscribed { result: Ok(Answer { packet, .. }), .. }
+        | Event::Unsubscribed { result: Ok(Answer { packet, .. }), .. }
+        | Event::Resubscribed { result: Ok(Answer { packet, .. }), .. } => {
+            return packet.as_deref();
+        }
+        Event::Published { result: Err(failure), .. }
+        | Event::Subscribed { result: Err(failure), .. }
+        | Event::Unsubscribed { result: Err(failure), .. }
+        | Event::Resubscribed { result: Err(failure), .. }
+        | Event::Response { result: Err(failure), .. } => failure,
+        _ => return None,
+    };
+    match failure {
+        Failure::Refused { packet, .. } => packet.as_deref(),
+        _ => None,
     }
 }

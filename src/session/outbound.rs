@@ -1,13 +1,14 @@
 //! Sending at QoS 1 and 2: the queue, the window, identifiers, and what is sent again when a
 //! session is resumed. MQTT 5.0 §4.3, §4.4, §4.6, §4.9.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::message::Message;
 use crate::packet_id::PacketId;
 use crate::qos::QoS;
-use crate::session::entry::{Entry, Key, Removed, Stage};
+use crate::session::entry::{Entry, Key, PubRecWords, Removed, Stage};
 use crate::session::ids::PacketIds;
 use crate::time::Instant;
 
@@ -325,6 +326,7 @@ impl Outbound {
 
     /// A PUBREC without an error: the message is with the other end, PUBREL is to be sent.
     /// The order is that of the PUBRECs.
+    #[inline]
     pub(crate) fn received(&mut self, key: Key, order: u64) {
         let Some(entry) = self.get_mut(key) else { return };
         entry.stage = Stage::AwaitPubComp;
@@ -332,6 +334,16 @@ impl Outbound {
         entry.message = None;
         let size = core::mem::take(&mut entry.size);
         self.bytes = self.bytes.saturating_sub(size);
+    }
+
+    /// Keeps what the PUBREC of a message that was [received](Self::received) says, which takes the
+    /// place of the message.
+    pub(crate) fn keep(&mut self, key: Key, words: PubRecWords) {
+        let size = words.packet.as_ref().map_or(0, |packet| packet.frame().len());
+        let Some(entry) = self.get_mut(key) else { return };
+        entry.size = size;
+        entry.pub_rec = Some(Box::new(words));
+        self.bytes = self.bytes.saturating_add(size);
     }
 
     /// How many messages the other end takes unacknowledged on this connection.
