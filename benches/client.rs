@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_methods, reason = "a part of what is done is timed")]
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::iter;
 use std::time::Duration;
 
@@ -210,12 +211,12 @@ fn acknowledge(c: &mut Criterion) {
         for which in ["oldest", "newest", "any"] {
             let mut world = World::new(Version::V5, |_| {});
             let mut seed = 7u32;
-            let sent = |world: &mut World, count: usize, ids: &mut Vec<PacketId>| {
+            let sent = |world: &mut World, count: usize, ids: &mut VecDeque<PacketId>| {
                 (0..count).for_each(|_| world.publish(QoS::AtLeastOnce));
                 let found = RefCell::new(ids);
                 world.run(|bytes, _| found.borrow_mut().extend(identifiers(bytes)));
             };
-            let mut ids = Vec::new();
+            let mut ids = VecDeque::new();
             sent(&mut world, in_flight, &mut ids);
             group.bench_function(format!("the {which} of {in_flight}"), |b| {
                 b.iter_custom(|iterations| {
@@ -229,7 +230,7 @@ fn acknowledge(c: &mut Criterion) {
                                 for _ in 0..TEN {
                                     seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                                     let index = (seed >> 8) as usize % ids.len();
-                                    done.push(ids.swap_remove(index));
+                                    done.extend(ids.swap_remove_back(index));
                                 }
                             }
                         }
