@@ -42,7 +42,8 @@ pub(super) fn is_final(cause: &DisconnectCause) -> bool {
 }
 
 /// Whether a server that says so may say something else later. Another client that took the
-/// session over is none of these: the two would take it from each other for ever.
+/// session over is none of these, where the server says so: the two would take it from each other
+/// for ever.
 fn is_passing(reason_code: ReasonCode) -> bool {
     matches!(
         reason_code,

@@ -289,7 +289,7 @@ impl DisconnectCause {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RestoreFailure {
-    /// A record cannot be read.
+    /// A record cannot be read, contradicts another, or is missing.
     #[error(transparent)]
     Record(#[from] RestoreError),
     /// The options make no CONNECT.

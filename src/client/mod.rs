@@ -86,6 +86,7 @@ pub use crate::link::ConnectionId;
 pub use crate::session::store::{RestoreError, Sequence, Store};
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use bytes::Bytes;
 
@@ -324,6 +325,18 @@ impl Client {
     /// How many messages are held that are not sent, or not fully acknowledged.
     pub fn held(&self) -> usize {
         self.outbound.len().saturating_add(self.at_most_once.len())
+    }
+
+    /// The messages that are [held](Self::held), in the order of the calls.
+    ///
+    /// A client that was restored holds what earlier processes published: of what one of them was
+    /// told to publish and is not among these, all was completed, whether its event was asked for
+    /// or not.
+    pub fn handles(&self) -> Vec<Handle> {
+        let mut handles: Vec<Handle> =
+            self.outbound.handles().chain(self.at_most_once.handles()).map(Handle).collect();
+        handles.sort_unstable();
+        handles
     }
 
     /// What is counted.

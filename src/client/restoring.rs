@@ -35,6 +35,15 @@ pub(super) struct Records {
 }
 
 impl Records {
+    /// Whether there are none, but for the session's.
+    fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+            && self.flights.is_empty()
+            && self.deliveries.is_empty()
+            && self.released.is_empty()
+            && self.subscriptions.is_empty()
+    }
+
     /// Sorts a record in.
     pub(super) fn add(&mut self, key: &[u8], value: &[u8]) -> Result<(), RestoreError> {
         self.try_add(key, value).ok_or_else(|| RestoreError { key: key.to_vec() })
@@ -86,9 +95,12 @@ impl Client {
                 return Err(RestoreFailure::OtherSession);
             }
             self.take_session(now, &session);
+        } else if !records.is_empty() {
+            // It is the first record that there is, and tells which numbers were given before.
+            return Err(RestoreError { key: Key::Session.encode() }.into());
         }
         self.record_session();
-        self.take_flights(&mut records);
+        self.take_flights(&mut records)?;
         self.take_queue(&mut records);
         self.take_deliveries(&mut records);
         for (filter, subscribed) in records.subscriptions {
@@ -117,7 +129,7 @@ impl Client {
     }
 
     /// What was in flight, in the session that there still is.
-    fn take_flights(&mut self, records: &mut Records) {
+    fn take_flights(&mut self, records: &mut Records) -> Result<(), RestoreError> {
         for (handle, flight) in core::mem::take(&mut records.flights) {
             let stored = match records.messages.contains_key(&handle) {
                 true if flight.stage != Stage::AwaitPubComp => records.messages.remove(&handle),
@@ -140,9 +152,11 @@ impl Client {
                 None => Entry::without_message(handle, flight.order),
             };
             if !self.outbound.restore(entry, flight.packet_id, flight.stage) {
-                self.log.delete(Key::Flight(handle).encode());
+                // Another one has the identifier.
+                return Err(RestoreError { key: Key::Flight(handle).encode() });
             }
         }
+        Ok(())
     }
 
     /// What was in flight in a session that is gone.

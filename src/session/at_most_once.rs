@@ -78,6 +78,11 @@ impl AtMostOnce {
         self.items.len()
     }
 
+    /// The operations of the messages, in their order.
+    pub(crate) fn handles(&self) -> impl Iterator<Item = u64> {
+        self.items.iter().map(|item| item.handle)
+    }
+
     /// Bytes of the messages.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes

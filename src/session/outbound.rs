@@ -69,6 +69,11 @@ impl Outbound {
         self.bytes.saturating_sub(self.unsent_bytes)
     }
 
+    /// The operations of the messages held, in no order.
+    pub(crate) fn handles(&self) -> impl Iterator<Item = u64> {
+        self.entries.iter().flatten().map(|entry| entry.handle)
+    }
+
     /// Whether an identifier is in use.
     pub(crate) fn is_used(&self, packet_id: PacketId) -> bool {
         self.ids.get(packet_id).is_some()

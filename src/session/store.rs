@@ -34,9 +34,9 @@ pub struct Store {
     pub value: Option<Bytes>,
 }
 
-/// A record that cannot be read back.
+/// A record that cannot be read back, contradicts another, or is missing.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("the record {key:02x?} cannot be read")]
+#[error("the record {key:02x?} cannot be read, contradicts another, or is missing")]
 pub struct RestoreError {
     /// The key of the record.
     pub key: Vec<u8>,

@@ -564,3 +564,46 @@ fn options_that_5_0_forbids_are_refused_before_it_too() {
         assert!(Client::new(options).is_err());
     }
 }
+
+#[test]
+fn a_restored_client_tells_what_it_holds() {
+    durably(|world| {
+        world.up(lasting(Version::V5), &[]);
+        let handles = [QoS::AtLeastOnce, QoS::ExactlyOnce, QoS::AtLeastOnce]
+            .map(|qos| world.publish("a", qos, "x"));
+        world.server(pub_rec(2)).server(pub_ack(1));
+        assert_eq!(world.client().handles(), handles[1..]);
+        world.crash(lasting(Version::V5));
+        assert_eq!(world.client().handles(), handles[1..]);
+        let fourth = world.publish("a", QoS::AtMostOnce, "x");
+        assert_eq!(world.client().handles(), [handles[1], handles[2], fourth]);
+    });
+}
+
+#[test]
+fn records_that_cannot_be_together_are_refused() {
+    durably(|world| {
+        world.up(lasting(Version::V5), &[]);
+        world.publish("a", QoS::AtLeastOnce, "x");
+        world.publish("a", QoS::AtLeastOnce, "y");
+        let (now, then) = (world.now, UnixTime::from_secs(1_700_000_000));
+        let restored = |store: &std::collections::BTreeMap<Vec<u8>, Vec<u8>>| {
+            Client::restore(lasting(Version::V5), now, then, store).map(drop)
+        };
+        assert_eq!(restored(&world.store), Ok(()));
+        // Without the session's record nobody knows which numbers were given before.
+        let mut store = world.store.clone();
+        store.remove(&b"s"[..]);
+        let refused = restored(&store).unwrap_err();
+        assert!(matches!(refused, RestoreFailure::Record(error) if error.key == b"s"));
+        // Two under one identifier.
+        let mut store = world.store.clone();
+        let mut flights = store.iter_mut().filter(|(key, _)| key[0] == b'f');
+        let first = flights.next().unwrap().1.clone();
+        let (key, second) = flights.next().unwrap();
+        let (key, second) = (key.clone(), second);
+        *second = first;
+        let refused = restored(&store).unwrap_err();
+        assert!(matches!(refused, RestoreFailure::Record(error) if error.key == key));
+    });
+}

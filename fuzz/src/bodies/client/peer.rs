@@ -8,6 +8,9 @@ use sansio_mqtt::{ConnAck, Packet, PacketId, PacketType, PubRec, Publish, QoS, V
 use super::connection::{Connection, Limits};
 use super::receipts::Receipts;
 
+/// No PUBLISH that is published here is larger.
+const LARGEST: usize = 2_000;
+
 /// A PUBLISH of a client that is not fully acknowledged.
 #[derive(Debug, Clone)]
 pub(crate) struct Flight {
@@ -158,11 +161,13 @@ impl Peer {
     fn give_up_impossible(&mut self) {
         let Some(limits) = self.connection.as_ref().and_then(|found| found.limits) else { return };
         for flight in self.flights.values_mut() {
-            let possible = flight.qos <= limits.maximum_qos && (limits.retain || !flight.retain);
+            // The size with which they are sent again is not known here.
+            let possible = flight.qos <= limits.maximum_qos
+                && (limits.retain || !flight.retain)
+                && limits.packet_size >= LARGEST;
             flight.may_be_given_up |= !possible && flight.received.is_none();
         }
-        // The size with which they are sent again is not known here.
-        self.blurred |= limits.packet_size < 2_000 && !self.flights.is_empty();
+        self.blurred |= limits.packet_size < LARGEST && !self.flights.is_empty();
     }
 
     fn pub_rec(&mut self, pub_rec: &PubRec<'_>) {
