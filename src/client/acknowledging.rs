@@ -176,6 +176,12 @@ impl Client {
                 let after = self.log.last();
                 self.acks.push_back(Ack::new(PacketType::PubRec, packet_id, after));
             }
+            Arrival::Replaces => {
+                if self.log.is_durable() {
+                    self.log.delete(Key::Released(packet_id).encode());
+                }
+                self.on_new_message(message, packet_id, arrived.dup);
+            }
             Arrival::New => self.on_new_message(message, packet_id, arrived.dup),
         }
         Ok(())

@@ -155,8 +155,8 @@ impl Client {
     /// Whether this is one more message that the application has to acknowledge.
     fn is_new_message(&self, packet: &Packet<'_>) -> bool {
         match packet {
-            Packet::Publish(Publish { packet_id: Some(packet_id), dup, .. }) => {
-                self.inbound.is_new(*packet_id, *dup)
+            Packet::Publish(Publish { packet_id: Some(packet_id), qos, dup, .. }) => {
+                self.inbound.is_new(*packet_id, *qos, *dup)
             }
             _ => false,
         }

@@ -58,13 +58,17 @@ struct Exchange {
 pub(crate) enum Arrival {
     /// A message that was not there before.
     New,
+    /// The same, under an identifier that waits for PUBREL: the other end has another session than
+    /// the one that it was of.
+    Replaces,
     /// One that the application has, or has not been offered yet.
     Offered,
     /// One whose PUBREC has to be sent again. v5 [MQTT-4.3.3-10]
     Acknowledged,
     /// One more than the other end may send. v5 3.3.4
     TooMany,
-    /// One under the identifier of a message of another QoS. v5 [MQTT-2.2.1-4]
+    /// One under the identifier of a message of another QoS that this connection brought.
+    /// v5 [MQTT-2.2.1-4]
     InUse,
 }
 
@@ -95,19 +99,19 @@ impl Inbound {
     }
 
     /// Whether a PUBLISH with this identifier is one more message.
-    pub(crate) fn is_new(&self, packet_id: PacketId, dup: bool) -> bool {
+    pub(crate) fn is_new(&self, packet_id: PacketId, qos: QoS, dup: bool) -> bool {
         match self.exchanges.get(&packet_id) {
             None => true,
-            Some(exchange) => self.is_reused(*exchange, dup).is_some(),
+            Some(exchange) => self.is_reused(*exchange, qos, dup),
         }
     }
 
-    /// Which message of an earlier connection the other end is done with, if it uses the
-    /// identifier again: at QoS 1 it may be, as it cannot at QoS 2.
-    fn is_reused(&self, exchange: Exchange, dup: bool) -> Option<u64> {
-        let Stage::Offered(delivery_id) = exchange.stage else { return None };
-        let qos = self.pending.get(&delivery_id)?.qos;
-        (!dup && !exchange.counts && qos == QoS::AtLeastOnce).then_some(delivery_id)
+    /// Whether the other end is done with a message of an earlier connection, since it uses the
+    /// identifier for another one: at QoS 1 it may be, as it cannot at QoS 2, unless it has lost
+    /// the session in between.
+    fn is_reused(&self, exchange: Exchange, qos: QoS, dup: bool) -> bool {
+        let old = self.qos(exchange);
+        !exchange.counts && (old != Some(qos) || !dup && old == Some(QoS::AtLeastOnce))
     }
 
     /// What a PUBLISH with this identifier is; `counts` if there is a Receive Maximum.
@@ -128,8 +132,9 @@ impl Inbound {
             // Begun on an earlier connection: sent again it counts again.
             return Arrival::TooMany;
         }
-        if let Some(delivery_id) = self.is_reused(exchange, dup) {
+        if self.is_reused(exchange, qos, dup) {
             self.exchanges.remove(&packet_id);
+            let Stage::Offered(delivery_id) = exchange.stage else { return Arrival::Replaces };
             self.orphan(delivery_id);
             return Arrival::New;
         }
@@ -158,10 +163,11 @@ impl Inbound {
         }
     }
 
-    /// Whether a PUBREL with this identifier is for a message whose PUBREC was not sent.
+    /// Whether a PUBREL with this identifier is for a message that this connection brought, and
+    /// whose PUBREC was not sent.
     pub(crate) fn is_premature(&self, packet_id: PacketId) -> bool {
         let exchange = self.exchanges.get(&packet_id);
-        exchange.is_some_and(|exchange| exchange.stage != Stage::AwaitPubRel)
+        exchange.is_some_and(|one| one.counts && one.stage != Stage::AwaitPubRel)
     }
 
     /// The other end no longer waits for a message, whose identifier it uses for another one.

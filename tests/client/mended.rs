@@ -607,3 +607,30 @@ fn records_that_cannot_be_together_are_refused() {
         assert!(matches!(refused, RestoreFailure::Record(error) if error.key == key));
     });
 }
+
+#[test]
+fn a_server_that_has_lost_the_session_unheard_is_understood() {
+    use QoS::{AtLeastOnce, ExactlyOnce};
+    for version in [Version::V3_1_1, Version::V5] {
+        // Of the earlier session a PUBREL is missing, or the application's word.
+        for decides in [true, false] {
+            scenario(|world| {
+                world.up(by_hand(version), &[]).server(publish("a", ExactlyOnce, 2, "old"));
+                let old = world.deliveries()[0].delivery_id.unwrap();
+                if decides {
+                    world.acknowledge(old);
+                }
+                // What told it was lost with a connection; the session after it is resumed.
+                world.resume().forget().server(publish("a", AtLeastOnce, 2, "new"));
+                let new = world.deliveries()[0].delivery_id.unwrap();
+                assert_eq!(world.acknowledge(new).sent(), ["PUBACK #2"]);
+                world.server(pub_rel(7));
+                assert!(!world.closed);
+                if !decides {
+                    world.acknowledge(old);
+                }
+                assert_eq!(world.store.len(), usize::from(world.way.durable), "nothing is left");
+            });
+        }
+    }
+}

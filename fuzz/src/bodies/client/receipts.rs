@@ -52,13 +52,18 @@ impl Receipts {
             return self.expected.push_back((publish.qos, publish.payload.to_vec()));
         };
         match self.exchanges.get_mut(&packet_id) {
+            // The server has lost the session that the other one was of.
+            Some((Stage::AwaitPubRel, false)) if publish.qos != QoS::ExactlyOnce => {
+                self.new_message(packet_id, publish);
+            }
             Some((Stage::AwaitPubRel, is_here)) => {
                 *is_here = true;
                 self.owe(PacketType::PubRec, packet_id, 0);
             }
             Some((Stage::Offered(_), true)) => {}
             Some((Stage::Offered(index), is_here))
-                if publish.dup || self.pending[*index].qos == QoS::ExactlyOnce =>
+                if self.pending[*index].qos == publish.qos
+                    && (publish.dup || publish.qos == QoS::ExactlyOnce) =>
             {
                 *is_here = true;
                 self.order.push_back(*index);
