@@ -1,7 +1,6 @@
 //! The run loop around a client: between it, the transport, the store and the application.
 //! `ending.rs` has how that ends.
 
-use std::net::TcpStream;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use super::Result;
 use super::app::App;
 use super::clock::Clock;
 use super::store::Store;
-use super::transport::{self, Dialer, Input};
+use super::transport::{Dialer, Input, Transport};
 
 /// How many bytes are pulled from the client at once.
 const CHUNK: usize = 16 * 1024;
@@ -31,9 +30,12 @@ pub(super) struct Driver<A> {
 /// The connection, and what is on its way.
 #[derive(Default)]
 pub(super) struct Link {
-    pub(super) transport: Option<(ConnectionId, TcpStream)>,
+    pub(super) transport: Option<(ConnectionId, Transport)>,
     incoming: BytesMut,
-    outgoing: Outgoing,
+    /// `None` while it is being written.
+    pub(super) outgoing: Option<Outgoing>,
+    /// Whether the client has more bytes than were pulled.
+    is_ready: bool,
     /// Whether the program ends with the connection.
     pub(super) ending: bool,
 }
@@ -48,7 +50,10 @@ impl<A: App> Driver<A> {
                 Output::Event(event) => {
                     self.app.on_event(&mut self.client, self.clock.now(), event)?;
                 }
-                Output::Transmit(connection) => self.transmit(connection),
+                Output::Transmit(_) => {
+                    self.link.is_ready = true;
+                    self.transmit();
+                }
                 Output::Resume(_) => self.receive(),
                 Output::Close(_) => self.close(),
                 Output::Timeout(_) if self.settle()? => {}
@@ -98,10 +103,17 @@ impl<A: App> Driver<A> {
     fn on_input(&mut self, input: Input) -> Result<()> {
         let (now, current) = (self.clock.now(), self.dialer.attempt);
         match input {
-            Input::Opened(attempt, stream) if attempt == current && !self.link.ending => {
-                self.link.incoming.clear();
+            Input::Opened(attempt, transport) if attempt == current && !self.link.ending => {
                 self.dialer.since = Some(now);
-                self.link.transport = Some((self.client.transport_opened(now)?, stream));
+                self.link = Link {
+                    transport: Some((self.client.transport_opened(now)?, transport)),
+                    outgoing: Some(Outgoing::new()),
+                    ..Link::default()
+                };
+            }
+            Input::Written(attempt, outgoing) if attempt == current => {
+                self.link.outgoing = Some(outgoing);
+                self.transmit();
             }
             Input::Bytes(attempt, bytes) if attempt == current => {
                 self.link.incoming.extend_from_slice(&bytes);
@@ -119,18 +131,19 @@ impl<A: App> Driver<A> {
 
     fn receive(&mut self) {
         let Some((connection, _)) = &self.link.transport else { return };
-        self.client.receive(self.clock.now(), *connection, &mut self.link.incoming);
+        let _ = self.client.receive(self.clock.now(), *connection, &mut self.link.incoming);
     }
 
-    fn transmit(&mut self, connection: ConnectionId) {
-        let Some((_, stream)) = &self.link.transport else { return };
-        let mut left = Transmitted::More;
-        while left == Transmitted::More {
-            left =
-                self.client.transmit(self.clock.now(), connection, CHUNK, &mut self.link.outgoing);
-            if let Err(error) = transport::write(stream, &mut self.link.outgoing) {
-                return self.lost(Err(error));
-            }
-        }
+    /// Pulls what the writer has time for.
+    fn transmit(&mut self) {
+        let Link { transport: Some((connection, transport)), outgoing, is_ready, .. } =
+            &mut self.link
+        else {
+            return;
+        };
+        let Some(mut bytes) = outgoing.take_if(|_| *is_ready) else { return };
+        let left = self.client.transmit(self.clock.now(), *connection, CHUNK, &mut bytes);
+        *is_ready = left == Transmitted::More;
+        transport.write(bytes);
     }
 }

@@ -1,26 +1,22 @@
 //! How connections end, and the program with one.
 
 use std::io;
-use std::time::Duration;
 
 use sansio_mqtt::Disconnect;
 use sansio_mqtt::client::DisconnectCause;
 
 use super::app::App;
 use super::driver::Driver;
-use super::transport::{self, Input};
+use super::transport::{Input, LINGER};
 use super::{Result, retry};
-
-/// How long the server has to take the last bytes.
-const LINGER: Duration = Duration::from_secs(1);
 
 impl<A: App> Driver<A> {
     /// The transport is gone, or never came.
     pub(super) fn lost(&mut self, result: io::Result<()>) {
         let now = self.clock.now();
         let why = result.err().map(|error| error.to_string());
-        if let Some((connection, stream)) = self.link.transport.take() {
-            transport::close(&stream);
+        if let Some((connection, transport)) = self.link.transport.take() {
+            transport.abort();
             why.into_iter().for_each(|why| eprintln!("client: {why}"));
             self.client.transport_closed(now, connection);
         } else if self.dialer.due.is_none() && !self.link.ending {
@@ -28,11 +24,10 @@ impl<A: App> Driver<A> {
         }
     }
 
-    /// The client has no more to send.
+    /// The client has no more to send: the transport closes when the last of it is written.
     pub(super) fn close(&mut self) {
-        let Some((_, stream)) = self.link.transport.take() else { return };
+        self.link.transport = None;
         if self.link.ending {
-            transport::finish(&stream);
             let (now, current) = (self.clock.now(), self.dialer.attempt);
             let pause =
                 |driver: &Self| LINGER.saturating_sub(driver.clock.now().duration_since(now));
@@ -40,7 +35,6 @@ impl<A: App> Driver<A> {
                 && !matches!(input, Input::Closed(attempt, _) if attempt == current)
             {}
         }
-        transport::close(&stream);
     }
 
     pub(super) fn disconnected(&mut self, cause: &DisconnectCause) -> Result<()> {
@@ -62,9 +56,10 @@ impl<A: App> Driver<A> {
             true => self.client.disconnect_now(now, &disconnect),
             false => self.client.disconnect(now, &disconnect),
         };
+        let takes_nothing = self.link.ending && self.link.outgoing.is_none();
         self.link.ending = true;
-        if result.is_err() {
-            // The server has not accepted the connection, or there is none.
+        if result.is_err() || takes_nothing {
+            // The server has not accepted the connection, or there is none, or it does not read.
             self.lost(Ok(()));
         }
     }

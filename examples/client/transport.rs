@@ -1,8 +1,8 @@
-//! The transport: a socket, and a thread that connects it and reads from it.
+//! The transport: a socket, a thread that connects it and reads from it, and one that writes.
 
-use std::io::{self, Read};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 use std::time::Duration;
 
@@ -14,15 +14,38 @@ use super::retry::Backoff;
 /// How long a connection may take to come about, and the server to take more bytes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long the server has to take the last bytes, and to close its side.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
+
 /// What the run loop waits for. Attempts to connect are numbered, so that what a thread says after
 /// its attempt was given up does no harm.
 pub(super) enum Input {
-    Opened(u64, TcpStream),
+    Opened(u64, Transport),
     Bytes(u64, Vec<u8>),
+    /// All is written: the buffer comes back.
+    Written(u64, Outgoing),
     Closed(u64, io::Result<()>),
     /// A line of standard input, or its end.
     Line(io::Result<Option<Vec<u8>>>),
     Interrupt,
+}
+
+/// A connection, with the way to the thread that writes. Dropped, it is closed once all is written.
+pub(super) struct Transport {
+    stream: TcpStream,
+    writer: SyncSender<Outgoing>,
+}
+
+impl Transport {
+    /// Has this written. There is one buffer, so that nobody waits here.
+    pub(super) fn write(&self, outgoing: Outgoing) {
+        let _ = self.writer.send(outgoing);
+    }
+
+    /// Ends the connection at once.
+    pub(super) fn abort(&self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
 }
 
 /// Connects to the server, as often as it takes.
@@ -69,7 +92,11 @@ impl Dialer {
 fn run(attempt: u64, server: &(String, u16), inputs: &SyncSender<Input>) {
     let result = connect(server).and_then(|mut stream| {
         let mut buffer = vec![0; 16 * 1024];
-        let _ = inputs.send(Input::Opened(attempt, stream.try_clone()?));
+        let (writer, outgoings) = mpsc::sync_channel(1);
+        let (output, to_loop) = (stream.try_clone()?, inputs.clone());
+        thread::spawn(move || write_all(attempt, output, &outgoings, &to_loop));
+        let transport = Transport { stream: stream.try_clone()?, writer };
+        let _ = inputs.send(Input::Opened(attempt, transport));
         loop {
             match stream.read(&mut buffer) {
                 Ok(0) => return Ok(()),
@@ -98,18 +125,41 @@ fn connect((host, port): &(String, u16)) -> io::Result<TcpStream> {
     result
 }
 
-/// Writes all there is.
-pub(super) fn write(mut stream: &TcpStream, outgoing: &mut Outgoing) -> io::Result<()> {
-    io::copy(&mut outgoing.reader(), &mut stream).map(drop)
-}
-
-/// Says that no more is written. To close a connection at once, with bytes of the server unread,
-/// makes the system throw away what is on its way to the server.
-pub(super) fn finish(stream: &TcpStream) {
+/// The thread that writes, so that the loop never waits for the server. It ends with its
+/// connection: when the loop has dropped it, all that is left is written. To close one at once,
+/// with bytes of the server unread, makes the system throw away what is on its way to the server.
+fn write_all(
+    attempt: u64,
+    mut stream: TcpStream,
+    outgoings: &Receiver<Outgoing>,
+    inputs: &SyncSender<Input>,
+) {
+    for mut outgoing in outgoings {
+        if let Err(error) = write(&mut stream, &mut outgoing) {
+            let _ = inputs.send(Input::Closed(attempt, Err(error)));
+            break;
+        }
+        let _ = inputs.send(Input::Written(attempt, outgoing));
+    }
     let _ = stream.shutdown(Shutdown::Write);
+    thread::sleep(LINGER);
+    let _ = stream.shutdown(Shutdown::Both);
 }
 
-/// Ends the connection, and the thread that reads from it.
-pub(super) fn close(stream: &TcpStream) {
-    let _ = stream.shutdown(Shutdown::Both);
+/// Writes all there is, large payloads from where they are.
+fn write(stream: &mut TcpStream, outgoing: &mut Outgoing) -> io::Result<()> {
+    while outgoing.has_remaining() {
+        let mut chunks = [IoSlice::new(&[]); 16];
+        let count = outgoing.chunks_vectored(&mut chunks);
+        match stream.write_vectored(chunks.get(..count).unwrap_or_default()) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => outgoing.advance(written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "the server takes no bytes"));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

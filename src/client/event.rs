@@ -66,7 +66,8 @@ pub enum Output {
     /// Not all was taken of what was received: call [`receive`](crate::client::Client::receive)
     /// again, with or without new bytes.
     Resume(ConnectionId),
-    /// All bytes are pulled, or their time is over: shut the transport down.
+    /// All bytes are pulled, or their time is over: shut the transport down, once what was pulled
+    /// is written.
     Close(ConnectionId),
     /// Nothing more now; call [`handle_timeout`](crate::client::Client::handle_timeout) at or
     /// after that moment, if there is one.
@@ -75,10 +76,12 @@ pub enum Output {
 
 /// What [`receive`](crate::client::Client::receive) did with the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[must_use]
 pub enum Received {
     /// All whole packets were taken; what is left is the beginning of one.
     Drained,
-    /// There may be more, of which nothing is taken until [`Output::Resume`] says so.
+    /// There may be more, of which nothing is taken until [`Output::Resume`] says so. Read no more
+    /// from the transport until then, so that it holds the server back.
     Paused,
 }
 

@@ -34,6 +34,9 @@ const SMALLEST_MAXIMUM: u32 = 5;
 impl Client {
     /// A transport to the server is open: CONNECT is ready to be sent on it.
     ///
+    /// Begin with an empty buffer of received bytes: those of an earlier connection are none of
+    /// this one.
+    ///
     /// # Errors
     ///
     /// [`CallError::AlreadyConnected`] as long as another one has not been closed.

@@ -2,7 +2,8 @@
 //!
 //! A [`Client`] is a session. It outlives its connections: a wrapper opens a transport, tells it
 //! so, carries bytes between the two, does what [`poll_output`](Client::poll_output) says, and
-//! opens another transport when one is gone. See `examples/client`.
+//! opens another transport when one is gone, with empty buffers. See `examples/client`, which also
+//! connects again, stores the session, and writes without ever waiting for the server.
 //!
 //! ```
 //! use bytes::{Buf, BytesMut};
@@ -20,8 +21,10 @@
 //!         Output::Transmit(connection) => loop {
 //!             let left = client.transmit(now(), connection, 16 * 1024, &mut outgoing);
 //!             while outgoing.has_remaining() {
-//!                 let written = transport.write(outgoing.chunk())?;
-//!                 outgoing.advance(written);
+//!                 match transport.write(outgoing.chunk())? {
+//!                     0 => return Err("the transport takes no more".into()),
+//!                     written => outgoing.advance(written),
+//!                 }
 //!             }
 //!             if left == Transmitted::All {
 //!                 break;
@@ -31,7 +34,7 @@
 //!         Output::Event(event) => println!("{event:?}"),
 //!         Output::Store(_) => {} // Of a client that was restored from records only.
 //!         Output::Resume(connection) => {
-//!             client.receive(now(), connection, &mut incoming);
+//!             let _ = client.receive(now(), connection, &mut incoming);
 //!         }
 //!         Output::Close(_) => return Ok(()), // The transport is shut down as it is dropped.
 //!         Output::Timeout(_deadline) => {
@@ -40,9 +43,11 @@
 //!             match transport.read(&mut bytes) {
 //!                 Ok(len) if len > 0 => {
 //!                     incoming.extend_from_slice(&bytes[..len]);
-//!                     client.receive(now(), connection, &mut incoming);
+//!                     // When it is paused, `Output::Resume` comes before anything is read again.
+//!                     let _ = client.receive(now(), connection, &mut incoming);
 //!                 }
 //!                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+//!                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
 //!                 _ => {
 //!                     // The session goes on when another transport is opened.
 //!                     client.transport_closed(now(), connection);

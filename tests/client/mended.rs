@@ -266,7 +266,7 @@ fn whoever_resumes_when_told_to_gets_all_there_is() {
                 Output::Event(Event::Message(_)) => messages += 1,
                 Output::Resume(connection) => {
                     rests += 1;
-                    client.receive(now, connection, &mut incoming);
+                    let _ = client.receive(now, connection, &mut incoming);
                 }
                 Output::Timeout(_) => break,
                 _ => {}
@@ -498,7 +498,7 @@ fn the_last_message_is_acknowledged_before_a_disconnect_that_it_causes() {
         let (now, connection) = (world.now, world.connection.unwrap());
         let mut bytes = Vec::new();
         Packet::from(publish("a", qos, 7, "x")).encode(Version::V5, &mut bytes).unwrap();
-        world.client().receive(now, connection, &mut BytesMut::from(&bytes[..]));
+        let _ = world.client().receive(now, connection, &mut BytesMut::from(&bytes[..]));
         assert!(matches!(world.client().poll_output(), Output::Event(Event::Message(_))));
         world.client().disconnect(now, &Disconnect::default()).unwrap();
         let sent = world.poll().sent();

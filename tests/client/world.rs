@@ -166,7 +166,7 @@ impl World {
     fn receive(&mut self) {
         let (now, Some(connection)) = (self.now, self.connection) else { return };
         let Some(client) = self.client.as_mut() else { return };
-        client.receive(now, connection, &mut self.incoming);
+        let _ = client.receive(now, connection, &mut self.incoming);
     }
 
     /// Does what the client says, until it has nothing more to say.

@@ -381,7 +381,7 @@ impl<'a> Simulation<'a> {
     fn receive(&mut self) {
         let (now, Some(connection)) = (self.now, self.connection) else { return };
         let mut incoming = std::mem::take(&mut self.incoming);
-        self.client().receive(now, connection, &mut incoming);
+        let _ = self.client().receive(now, connection, &mut incoming);
         self.incoming = incoming;
     }
 }
