@@ -144,12 +144,16 @@ impl App for Publisher {
     }
 
     fn verdict(&self, client: &Client) -> Result<()> {
-        if client.held() > 0 {
-            eprintln!("client: {} messages are not acknowledged", client.held());
-        }
-        match self.failed {
-            0 => Ok(()),
-            failed => Err(format!("{failed} messages failed").into()),
+        match (client.held(), self.failed) {
+            (0, 0) => Ok(()),
+            (held, 0) if self.args.link.data.is_some() => {
+                eprintln!("client: {held} messages are kept for the next run");
+                Ok(())
+            }
+            (0, failed) => Err(format!("{failed} messages failed").into()),
+            (held, failed) => {
+                Err(format!("{failed} messages failed, {held} are not acknowledged").into())
+            }
         }
     }
 }
