@@ -76,6 +76,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..80)
 }
 
+/// The key of a group, its members, and who had a turn last.
+type Group = (GroupKey, BTreeSet<u32>, Option<u32>);
+
 proptest! {
     #[test]
     fn subscriptions_are_found_as_by_a_list_of_them(steps in steps(), seed: u64) {
@@ -131,8 +134,7 @@ proptest! {
     ) {
         // v5 [U5-4.8.2-1]
         let mut shared = SharedSubscriptions::new(seed);
-        let mut model: BTreeMap<(&str, String), (GroupKey, BTreeSet<u32>, Option<u32>)> =
-            BTreeMap::new();
+        let mut model: BTreeMap<(&str, String), Group> = BTreeMap::new();
         let mut scratch = Scratch::new();
         for (kind, name, filter, member, topic, able) in steps {
             let name = ["g", "h", "a/+"][name];
