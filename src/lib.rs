@@ -14,6 +14,7 @@ extern crate alloc;
 
 #[cfg(feature = "arbitrary")]
 pub mod arbitrary;
+pub mod broker;
 pub mod client;
 mod decoder;
 mod display;

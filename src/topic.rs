@@ -131,6 +131,37 @@ fn check_filter_closely(filter: &[u8], version: Version) -> Result<(), FilterErr
     check_filter_grammar(filter, version)
 }
 
+/// How many levels a Topic Name or Topic Filter has, 1 to 65,536; empty ones count.
+///
+/// ```
+/// use sansio_mqtt::topic::level_count;
+///
+/// assert_eq!(level_count("plant/+/#"), 3);
+/// assert_eq!(level_count("/"), 2);
+/// ```
+pub fn level_count(text: &str) -> usize {
+    count(text, |byte| byte == b'/').saturating_add(1)
+}
+
+/// How many levels of a Topic Filter are wildcards.
+///
+/// Wildcards are what makes a filter costly: a message has to be looked for both with each and
+/// without.
+///
+/// ```
+/// use sansio_mqtt::topic::wildcard_count;
+///
+/// assert_eq!(wildcard_count("plant/+/#"), 2);
+/// assert_eq!(wildcard_count("plant/7"), 0);
+/// ```
+pub fn wildcard_count(filter: &str) -> usize {
+    count(filter, |byte| matches!(byte, b'+' | b'#'))
+}
+
+fn count(text: &str, wanted: impl Fn(u8) -> bool) -> usize {
+    text.bytes().filter(|byte| wanted(*byte)).count()
+}
+
 /// The part of [`check_filter`] that is not about length or U+0000.
 #[inline]
 pub(crate) fn check_filter_grammar(filter: &[u8], version: Version) -> Result<(), FilterError> {
@@ -437,6 +468,16 @@ mod tests {
                 assert_eq!(check_filter(filter, version), expected, "{filter:?} in {version}");
             }
         }
+    }
+
+    #[test]
+    fn levels_and_wildcards_are_counted() {
+        let rows =
+            [("a", 1, 0), ("/", 2, 0), ("+", 1, 1), ("#", 1, 1), ("+/a/+/#", 4, 3), ("//", 3, 0)];
+        for (text, levels, wildcards) in rows {
+            assert_eq!((level_count(text), wildcard_count(text)), (levels, wildcards), "{text}");
+        }
+        assert_eq!(level_count(&"/".repeat(65_535)), 65_536);
     }
 
     #[test]
