@@ -2,8 +2,7 @@
 
 use core::hash::Hasher;
 
-use foldhash::SharedSeed;
-use foldhash::quality::FoldHasher;
+use foldhash::{SharedSeed, fast, quality};
 
 /// What all hashes of one table depend on: who does not know the seed cannot tell which texts
 /// have the same.
@@ -23,7 +22,7 @@ impl Seed {
     /// Of a level, a filter or a name.
     #[inline]
     pub(super) fn of(&self, text: &[u8]) -> u64 {
-        let mut hasher = FoldHasher::with_seed(self.seed, &self.shared);
+        let mut hasher = quality::FoldHasher::with_seed(self.seed, &self.shared);
         hasher.write(text);
         hasher.finish()
     }
@@ -31,7 +30,8 @@ impl Seed {
     /// Of something with this hash that belongs to an owner with this number.
     #[inline]
     pub(super) fn within(&self, owner: u32, hash: u64) -> u64 {
-        let mut hasher = FoldHasher::with_seed(hash, &self.shared);
+        // The hash is mixed well as it is.
+        let mut hasher = fast::FoldHasher::with_seed(hash, &self.shared);
         hasher.write_u32(owner);
         hasher.finish()
     }
