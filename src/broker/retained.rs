@@ -13,9 +13,8 @@ use crate::time::Instant;
 
 /// The retained messages of all topics: at most one each, until it expires.
 ///
-/// How many there are and how many bytes they hold is limited. A message counts with what it
-/// [holds](Message::size): one that shares a larger buffer is to be
-/// [compacted](Message::compact) first.
+/// How many there are and how many bytes they hold is limited. A message that shares the buffer it
+/// arrived in gets storage of its own, so that it counts with what it [holds](Message::size).
 ///
 /// That a message with an empty payload removes the one before, v5 [MQTT-3.3.1-6], is for the
 /// caller to see to, and so is who may read it now.
@@ -136,7 +135,7 @@ impl Retained {
         let node = self.tree.make(Some(message.topic())).ok_or(full)?;
         let id = self.tree.node(node).map_or(NONE, |node| node.here);
         let size = message.size();
-        let entry = Entry { message, expires, node };
+        let entry = Entry { message: message.into_own(), expires, node };
         let before = match self.messages.get_mut(id) {
             Some(slot) => slot.replace(entry),
             None => {
@@ -266,8 +265,11 @@ impl Retained {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::owned_packet::OwnedPacket;
+    use crate::packet_type::Sender;
     use crate::qos::QoS;
     use crate::topic::TopicName;
+    use crate::version::Version;
     use alloc::string::{String, ToString};
     use bytes::Bytes;
 
@@ -314,6 +316,21 @@ mod tests {
         assert_eq!(retained.get(NOW, "a"), None);
         assert_eq!(retained.remove("a/b"), Some(last));
         assert_eq!((retained.remove("a/b"), retained.len(), retained.bytes()), (None, 0, 0));
+    }
+
+    #[test]
+    fn a_retained_message_does_not_keep_the_buffer_it_arrived_in() {
+        let buffer = Bytes::from(b"\x31\x09\x00\x03a/b21.5".repeat(1_000));
+        let frame = buffer.slice(..11);
+        let packet = OwnedPacket::from_frame(frame, Version::V3_1_1, Sender::Client).unwrap();
+        let message = packet.message().unwrap();
+        drop(packet);
+        let mut retained = limited(1, 7);
+        assert_eq!(retained.insert(NOW, message.clone(), None), Ok(None));
+        let (kept, _) = retained.get(NOW, "a/b").unwrap();
+        assert_eq!(*kept, message);
+        drop(message);
+        assert!(buffer.try_into_mut().is_ok());
     }
 
     #[test]
