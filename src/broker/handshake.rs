@@ -150,14 +150,14 @@ impl Broker {
     }
 
     /// Refuses a client that waits for an answer, with a CONNACK of 0x80 or above. 3.x gets the
-    /// nearest return code that it has. A Reason String and User Properties are left out if the
-    /// client did not ask for them, or they do not fit.
+    /// nearest return code that it has. It may have a Server Reference, and a Reason String and User
+    /// Properties, which are left out if the client did not ask for them, or they do not fit.
     ///
     /// # Errors
     ///
     /// [`CallError::UnknownConnection`]; [`CallError::NotAwaited`];
-    /// [`CallError::ReasonCodeNotAllowed`]; [`CallError::Invalid`] if the properties do not go
-    /// there.
+    /// [`CallError::ReasonCodeNotAllowed`]; [`CallError::PropertyNotForCaller`];
+    /// [`CallError::Invalid`] if the properties do not go there.
     pub fn refuse(
         &mut self,
         now: Instant,
@@ -170,6 +170,14 @@ impl Broker {
             || !reason_code.is_allowed_in(PacketType::ConnAck, Sender::Server)
         {
             return Err(CallError::ReasonCodeNotAllowed(reason_code));
+        }
+        for property in conn_ack.properties.iter() {
+            match property.id() {
+                PropertyId::ReasonString
+                | PropertyId::UserProperty
+                | PropertyId::ServerReference => {}
+                id => return Err(CallError::PropertyNotForCaller(id)),
+            }
         }
         Packet::ConnAck(*conn_ack).check(Version::V5)?;
         self.advance(now);

@@ -101,6 +101,13 @@ impl Queue {
         self.acknowledged.as_deref_mut()
     }
 
+    /// Some were taken out from amid the others.
+    pub(super) fn sweep(&mut self) {
+        if let Some(held) = &mut self.acknowledged {
+            held.sweep();
+        }
+    }
+
     /// Messages at QoS 1 and 2 that were never pulled, in their order.
     pub(super) fn unsent(&self) -> Vec<Key> {
         self.acknowledged.as_ref().map(|held| held.unsent()).unwrap_or_default()
@@ -110,11 +117,6 @@ impl Queue {
     #[inline]
     pub(super) fn next_ready(&mut self) -> Option<(Key, &mut Entry<Delivery>)> {
         self.acknowledged.as_mut()?.next_ready()
-    }
-
-    /// Whether there is room in the window, and nothing that waits for it.
-    pub(super) fn is_open(&self) -> bool {
-        self.acknowledged.as_ref().map_or(self.window > 0, |held| held.is_open())
     }
 
     /// Every other time.
