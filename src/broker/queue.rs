@@ -12,7 +12,7 @@ use crate::session::outbound::{Misfit, Outbound};
 use crate::time::Instant;
 
 /// Room for so many messages is kept when there are none.
-const KEEP: usize = 64;
+const KEEP: usize = 32;
 
 /// The messages that one session holds for its client.
 #[derive(Debug, Default)]
@@ -117,6 +117,11 @@ impl Queue {
     #[inline]
     pub(super) fn next_ready(&mut self) -> Option<(Key, &mut Entry<Delivery>)> {
         self.acknowledged.as_mut()?.next_ready()
+    }
+
+    /// How many messages may be in flight.
+    pub(super) fn window(&self) -> usize {
+        self.window.into()
     }
 
     /// Every other time.

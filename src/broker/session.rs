@@ -101,10 +101,11 @@ impl Session {
     }
 
     fn has_room_for_replay(&self, options: &Options) -> bool {
+        // So many wait ahead of the window, so that few are in vain.
+        const AHEAD: usize = 32;
         let (len, bytes) = (self.queue.len(), self.queue.bytes());
-        len == 0
-            || len < options.maximum_queued_messages / 2
-                && bytes <= options.maximum_queued_bytes / 2
+        let most = (options.maximum_queued_messages / 2).min(self.queue.window().max(AHEAD));
+        len == 0 || len < most && bytes <= options.maximum_queued_bytes / 2
     }
 
     /// Subscriptions, shared ones among them.
