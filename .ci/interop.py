@@ -149,7 +149,7 @@ def play(scenario, world):
         try:
             scenario(world)
         except Failed as failed:
-            for process in world.processes[-8:]:
+            for process in world.processes[:1] + world.processes[1:][-8:]:
                 said = process.said().splitlines()[-40:]
                 print(f"--- {process.name} (exit code {process.child.poll()})", *said, sep="\n")
             print(f"{scenario.__name__}: FAILED: {failed}")

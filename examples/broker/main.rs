@@ -67,8 +67,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     if let Some(user) = &args.hash_password {
-        let line = users::line(user, &users::read_password()?)?;
-        return Ok(writeln!(io::stdout(), "{line}")?);
+        return Ok(writeln!(io::stdout(), "{}", users::new_line(user)?)?);
     }
     let log = Log::new(args.level(), Clock::new());
     // Nobody knows it outside of this process.

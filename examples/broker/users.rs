@@ -69,17 +69,17 @@ fn parse_line(line: &str) -> Result<(&str, PasswordHash)> {
     Ok((user, hash))
 }
 
-/// The line of a user with this password.
-pub(super) fn line(user: &str, password: &str) -> Result<String> {
+/// Reads a password from standard input; the line of the user who has it.
+pub(super) fn new_line(user: &str) -> Result<String> {
     if user.is_empty() || user.starts_with('#') || user.contains([':', '\n']) || user != user.trim()
     {
         return Err(format!("{user:?} cannot be a user of a password file").into());
     }
-    Ok(format!("{user}:{}", Argon2::default().hash_password(password.as_bytes())?))
+    let hash = Argon2::default().hash_password(read_password()?.as_bytes())?;
+    Ok(format!("{user}:{hash}"))
 }
 
-/// The first line of standard input.
-pub(super) fn read_password() -> Result<String> {
+fn read_password() -> Result<String> {
     if io::stdin().is_terminal() {
         eprint!("Password (it is shown): ");
     }
