@@ -95,7 +95,7 @@ impl Connection {
         match self.stream.try_read_buf(&mut self.incoming) {
             Ok(0) => return Ok(false),
             Ok(_) => self.receive(),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.shrink(),
             Err(error) => return Err(error),
         }
         Ok(true)
@@ -105,6 +105,11 @@ impl Connection {
         let (id, incoming) = (self.id, &mut self.incoming);
         let received = self.hub.call(|broker, now| broker.receive(now, id, incoming));
         self.is_paused = received == Received::Paused;
+        self.shrink();
+    }
+
+    /// Keeps no room for bytes that may never come.
+    fn shrink(&mut self) {
         if self.incoming.len() < SMALL {
             self.incoming = BytesMut::from(self.incoming.as_ref());
         }
