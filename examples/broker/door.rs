@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::thread;
 
-use sansio_mqtt::{Connect, ReasonCode};
+use sansio_mqtt::broker::{Acceptance, Broker, CallError, ConnectionId};
+use sansio_mqtt::{ConnAck, Connect, Instant, ReasonCode};
 use tokio::sync::Semaphore;
 use tokio::task;
 
@@ -62,6 +63,19 @@ impl Door {
             }),
             _ => Decision::Refuse(ReasonCode::BAD_USER_NAME_OR_PASSWORD),
         }
+    }
+}
+
+/// Answers a CONNECT.
+pub(super) fn answer(
+    broker: &mut Broker,
+    now: Instant,
+    id: ConnectionId,
+    refusal: Option<ReasonCode>,
+) -> Result<(), CallError> {
+    match refusal {
+        None => broker.accept(now, id, &Acceptance::default()),
+        Some(reason_code) => broker.refuse(now, id, &ConnAck { reason_code, ..ConnAck::default() }),
     }
 }
 

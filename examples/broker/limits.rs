@@ -148,6 +148,9 @@ impl Limits {
             OnOverflow::Disconnect => Overflow::Disconnect,
         };
         options.maximum_in_flight = self.max_in_flight;
+        // Outputs are taken after each read, which holds few messages. To do more of one read at a
+        // time has those who get many of them take them in one piece.
+        options.work_budget = 20_000;
         options.maximum_will_delay_interval = self.will_delay_interval;
         options
     }

@@ -10,9 +10,10 @@ use tokio::sync::Notify;
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time;
 
-use super::connection::{self, LINGER};
+use super::connection;
 use super::hub::Hub;
 use super::log::Log;
+use super::peer::LINGER;
 use super::statistics;
 
 /// How long nothing is accepted after that was not possible: most often because there are too many
