@@ -150,14 +150,14 @@ impl Broker {
     }
 
     /// Refuses a client that waits for an answer, with a CONNACK of 0x80 or above. 3.x gets the
-    /// nearest return code that it has. A Reason String and User Properties are left out if the
-    /// client did not ask for them, or they do not fit.
+    /// nearest return code that it has. It may have a Server Reference, and a Reason String and User
+    /// Properties, which are left out if the client did not ask for them, or they do not fit.
     ///
     /// # Errors
     ///
     /// [`CallError::UnknownConnection`]; [`CallError::NotAwaited`];
-    /// [`CallError::ReasonCodeNotAllowed`]; [`CallError::Invalid`] if the properties do not go
-    /// there.
+    /// [`CallError::ReasonCodeNotAllowed`]; [`CallError::PropertyNotForCaller`];
+    /// [`CallError::Invalid`] if the properties do not go there.
     pub fn refuse(
         &mut self,
         now: Instant,
@@ -170,6 +170,14 @@ impl Broker {
             || !reason_code.is_allowed_in(PacketType::ConnAck, Sender::Server)
         {
             return Err(CallError::ReasonCodeNotAllowed(reason_code));
+        }
+        for property in conn_ack.properties.iter() {
+            match property.id() {
+                PropertyId::ReasonString
+                | PropertyId::UserProperty
+                | PropertyId::ServerReference => {}
+                id => return Err(CallError::PropertyNotForCaller(id)),
+            }
         }
         Packet::ConnAck(*conn_ack).check(Version::V5)?;
         self.advance(now);
@@ -296,7 +304,7 @@ impl Broker {
         acceptance: &Acceptance<'_>,
     ) {
         let now = self.now;
-        let Self { connections, sessions, options, timers, counters, .. } = self;
+        let Self { connections, sessions, options, timers, counters, shared, .. } = self;
         let Some(Some(connection)) = connections.get_mut(number) else { return };
         let Some(Some(session)) = sessions.get_mut(session_number) else { return };
         let properties = &connect.properties;
@@ -331,6 +339,9 @@ impl Broker {
         session.client = client;
         session.version = connect.version;
         session.connection = Some(number);
+        for key in &session.groups {
+            shared.set_active(*key, session_number, true);
+        }
         counters.connected = counters.connected.saturating_add(1);
         session.expiry_maximum =
             options.maximum_session_expiry_interval.min(acceptance.maximum_session_expiry_interval);
