@@ -1,7 +1,9 @@
 //! What holds at any time: limits, and what the reference broker knows of sessions.
 
+use sansio_mqtt::{ConnAck, ReasonCode, Version};
+
 use super::message::State;
-use super::world::World;
+use super::world::{SECOND, World};
 
 impl World<'_> {
     pub(crate) fn check(&mut self) {
@@ -34,6 +36,36 @@ impl World<'_> {
         let open = self.connections.iter().filter(|connection| !connection.gone).count();
         assert_eq!(counters.connections, open);
         self.compare();
+    }
+
+    /// What a client that keeps to the rules is told when it is accepted. v5 3.2.2
+    pub(crate) fn check_conn_ack(&self, at: usize, conn_ack: &ConnAck<'_>) {
+        let connection = &self.connections[at];
+        let (Some(model), Some(request)) = (&self.model, &connection.request) else { return };
+        let (connect, options) = (request.connect(), &self.setup.options);
+        assert_eq!(conn_ack.reason_code, ReasonCode::SUCCESS);
+        let present = connection.is_present && connect.version != Version::V3_1;
+        assert_eq!(conn_ack.session_present, present);
+        let told = &conn_ack.properties;
+        if !connect.version.is_v5() {
+            return assert_eq!(told.iter().count(), 0);
+        }
+        let session = model.sessions.iter().find(|session| session.is_up(connection.id));
+        if let Some(session) = session {
+            let wanted = connect.properties.session_expiry_interval().unwrap_or(0);
+            assert_eq!(told.session_expiry_interval().unwrap_or(wanted), session.expiry);
+            let own = u64::from(told.server_keep_alive().unwrap_or(connect.keep_alive));
+            let keep_alive = session.up.as_ref().and_then(|up| up.keep_alive);
+            assert_eq!(own * SECOND * 3 / 2, keep_alive.unwrap_or(0));
+        }
+        let assigned = request.client_id();
+        let assigned = connect.client_id.is_empty().then_some(assigned);
+        assert_eq!(told.assigned_client_identifier(), assigned);
+        assert_eq!(told.receive_maximum().unwrap_or(u16::MAX), options.receive_maximum);
+        assert_eq!(told.topic_alias_maximum().unwrap_or(0), options.topic_alias_maximum);
+        let size = told.maximum_packet_size().unwrap_or(u32::MAX);
+        assert!(size >= options.maximum_packet_size);
+        assert_eq!((told.maximum_qos(), told.retain_available().unwrap_or(true)), (None, true));
     }
 
     fn compare(&self) {

@@ -28,6 +28,8 @@ pub(crate) struct Connection {
     /// Since the broker said that it is connected, its Client Identifier.
     pub(crate) client_id: Option<String>,
     pub(crate) cause: Option<DisconnectCause>,
+    /// Whether its session was there before it.
+    pub(crate) is_present: bool,
     /// Whether the wrapper has told that the transport is gone.
     pub(crate) gone: bool,
     /// Of a client that keeps to the rules.
@@ -49,6 +51,7 @@ impl Connection {
             waits: false,
             wire: None,
             client_id: None,
+            is_present: false,
             cause: None,
             gone: false,
             slot,
@@ -224,6 +227,9 @@ impl World<'_> {
         }
         if let Some(slot) = connection.slot {
             self.actors[slot].hears(id, &packet);
+        }
+        if let Packet::ConnAck(conn_ack) = &packet {
+            self.check_conn_ack(at, conn_ack);
         }
         self.note(packet);
         len

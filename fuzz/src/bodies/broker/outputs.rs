@@ -115,6 +115,7 @@ impl World<'_> {
         let session = self.wires.entry(client_id.clone()).or_default();
         connection.wire.iter_mut().for_each(|wire| wire.accepted(session));
         connection.client_id = Some(client_id.clone());
+        connection.is_present = present;
         let version = request.connect().version;
         if let Some(slot) = connection.slot {
             assert_eq!(self.present.take(), Some(present), "{client_id}: Session Present");
