@@ -1,6 +1,5 @@
 //! Retained messages for new subscriptions. MQTT 5.0 §3.3.1.3, §3.8.4.
 
-use crate::broker::authorizer::{Decision, Forwarded};
 use crate::broker::delivery::{Delivery, Identifiers};
 use crate::broker::machine::Broker;
 use crate::broker::messages::Origin;
@@ -37,8 +36,7 @@ impl Broker {
 
     /// Takes up a retained message, or passes it over; `None` if there is none, or no room.
     fn take_replay(&mut self, number: u32, steps: &mut usize) -> Option<()> {
-        let Self { sessions, retained, messages, authorizer, counters, scratch, options, .. } =
-            self;
+        let Self { sessions, retained, messages, scratch, options, .. } = self;
         let session = sessions.get_mut(number)?.as_mut()?;
         let (len, bytes) = (session.queue.len(), session.queue.bytes());
         let room = |size: usize| {
@@ -65,13 +63,8 @@ impl Broker {
         *steps = steps.saturating_sub(32);
         let publisher = kept.publisher.as_deref();
         let is_own = publisher.is_some_and(|one| one.client_id == client.client_id);
-        let message = Forwarded { topic: kept.message.topic(), publisher };
         // What was retained later was sent as any other message.
-        let mut wanted = kept.number <= replay.last && !(replay.grant.no_local && is_own);
-        if wanted && authorizer.replay(client, &message) != Decision::Allow {
-            counters.withheld = counters.withheld.saturating_add(1);
-            wanted = false;
-        }
+        let wanted = kept.number <= replay.last && !(replay.grant.no_local && is_own);
         let mut delivery = None;
         if wanted {
             let publish = kept.message.to_publish();
