@@ -294,7 +294,11 @@ impl Model {
                 && copy.is(publish, topic, is_v5, now)
                 && !copy.message.has_expired(now)
         };
-        let found = self.shared.iter().position(|shared| shared.candidates.iter().any(fits));
+        // Of two that fit, rather one that it was for from the beginning.
+        let all = self.shared.iter().enumerate();
+        let rank = |shared: &SharedCopy| shared.candidates.iter().position(fits);
+        let found = all.filter_map(|(at, shared)| Some((rank(shared)?, at))).min();
+        let found = found.map(|(_, at)| at);
         let copy = found.map(|at| self.shared.remove(at).candidates);
         let copy = copy.and_then(|candidates| candidates.into_iter().find(fits));
         let Some(session) = self.session(connection) else { return };
@@ -452,16 +456,22 @@ impl Model {
                 retain_as_published: wanted.retain_as_published,
                 identifier,
             };
-            let before = session.subscriptions.len();
-            session.subscriptions.retain(|found| found.filter != new.filter);
-            let is_new = before == session.subscriptions.len();
+            let old = session.subscriptions.iter().position(|found| found.filter == new.filter);
+            let old = old.map(|at| session.subscriptions.remove(at));
+            let is_new = old.is_none();
             let sends = match wanted.retain_handling {
                 RetainHandling::SendAtSubscribe => true,
                 RetainHandling::SendAtSubscribeIfNew => is_new,
                 RetainHandling::DoNotSend => false,
             };
-            if !is_new && !sends {
-                session.replay_otherwise(&new);
+            if old.is_some_and(|old| !sends && session.may_still_replay(&old)) {
+                // What was not sent yet may be sent with the new options.
+                for message in retained.iter().filter(|found| matches(&new.filter, &found.topic)) {
+                    let mut copy = merged(message, &[&new], true);
+                    (copy.retain, copy.replay) = (true, Some(subscribe.packet_id));
+                    session.expect(copy);
+                }
+                session.replay_again(&new.filter);
             }
             if sends && !behind_share(&new.filter).1 {
                 session.replay_again(&new.filter);

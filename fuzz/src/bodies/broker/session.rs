@@ -122,18 +122,13 @@ impl Session {
         }
     }
 
-    /// A subscription has other options now: a retained message that was not sent yet may be sent
-    /// with them.
-    pub(crate) fn replay_otherwise(&mut self, new: &Subscription) {
-        let mut others = Vec::new();
-        for copy in self.queue.iter_mut().filter(|copy| copy.state == State::Waiting) {
-            if copy.replay.is_some() && copy.filters == [new.filter.as_str()] {
-                let other = merged(&copy.message, &[new], true);
-                others.push(Copy { retain: true, replay: copy.replay, ..other });
-                copy.optional = true;
-            }
-        }
-        self.queue.extend(others);
+    /// Whether retained messages for a subscription may not have been sent yet.
+    pub(crate) fn may_still_replay(&self, old: &Subscription) -> bool {
+        let waits = |copy: &Copy| {
+            let is_replay = copy.replay.is_some() && copy.filters == [old.filter.as_str()];
+            is_replay && copy.state == State::Waiting
+        };
+        old.no_local || self.queue.iter().any(waits)
     }
 
     /// The broker sends a message that it does not send for a Shared Subscription; whether this is

@@ -12,7 +12,7 @@ use super::world::{CLIENTS, SECOND, World};
 
 const TOPICS: [&str; 9] = ["a", "a/b", "a/b/c", "a/c", "b", "$x/a", "/", "w", FORBIDDEN];
 const FILTERS: [&str; 16] = [
-    "a", "#", "a/b", "+", "a/#", "a/+", "+/b", "+/+", "a/b/#", "b", "$x/#", "/+", "w", "a/c",
+    "a", "#", "a/b", "+", "a/#", "a/+", "+/b", "+/+", "a/b/#", "many/+", "$x/#", "/+", "w", "a/c",
     "$x/a", FORBIDDEN,
 ];
 /// The Subscription Identifier of each is 100 and its place, so that a copy tells whom it is for.
@@ -248,6 +248,9 @@ impl World<'_> {
     }
 
     fn application(&mut self) {
+        if self.input.rarely(12) {
+            return self.retain_many();
+        }
         let now = self.instant();
         let message = Content::new(&mut self.input, Version::V5, &mut self.published);
         let publish = message.publish(Version::V5);
@@ -256,6 +259,22 @@ impl World<'_> {
         let routed = self.broker.publish(now, &publish).expect("a message");
         assert!(routed.sessions <= heard && (!surely || routed.sessions > 0), "{publish}");
         self.poll();
+    }
+
+    /// More retained messages than a new subscription gets at once.
+    fn retain_many(&mut self) {
+        let qos = self.input.pick(&LEVELS);
+        for at in 0..50 {
+            self.published += 1;
+            let (topic, payload) = (format!("many/{at}"), self.published.to_be_bytes());
+            let (topic, payload) = (topic.as_str(), &payload[..]);
+            let publish = Publish { topic, payload, qos, retain: true, ..Publish::default() };
+            let now = self.instant();
+            let model = self.model.as_mut().expect("a model");
+            let _ = model.application(&publish);
+            let _ = self.broker.publish(now, &publish).expect("a message");
+            self.poll();
+        }
     }
 }
 
