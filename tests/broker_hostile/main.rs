@@ -1,0 +1,12 @@
+//! Clients that break the rules or abuse them: each gets what the standard says, holds no more
+//! memory than the options imply, and nobody else notices.
+
+#![allow(unsafe_code, reason = "a global allocator cannot be written without")]
+#![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "what fails may panic")]
+
+mod broken;
+mod limits;
+mod memory;
+mod out_of_place;
+mod silence;
+mod world;
