@@ -5,6 +5,8 @@
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "what fails may panic")]
 
 mod broken;
+mod churn;
+mod floods;
 mod limits;
 mod memory;
 mod out_of_place;

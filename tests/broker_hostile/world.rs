@@ -28,6 +28,7 @@ struct Transport {
     raw: BytesMut,
     cause: Option<DisconnectCause>,
     closed: bool,
+    lost: bool,
 }
 
 pub(crate) struct World {
@@ -96,6 +97,7 @@ impl World {
             raw: BytesMut::new(),
             cause: None,
             closed: false,
+            lost: false,
         });
         self.poll();
         Peer(self.transports.len() - 1)
@@ -236,12 +238,15 @@ impl World {
     /// The transport breaks.
     pub(crate) fn lose(&mut self, peer: Peer) {
         self.broker.transport_closed(self.now, self.id(peer));
+        self.at(peer).lost = true;
         self.poll();
     }
 
-    /// Forgets transports that are closed, of which there may have been many.
-    pub(crate) fn forget_all(&mut self) {
-        self.transports = Vec::new();
+    /// Forgets transports that are closed, of which there may have been many, and whose they
+    /// were.
+    pub(crate) fn forget_closed(&mut self) {
+        self.transports.retain(|one| !one.closed && !one.lost);
+        self.transports.shrink_to_fit();
         self.events = Vec::new();
         self.outgoing = Outgoing::new();
     }
