@@ -7,8 +7,11 @@
 mod broken;
 mod churn;
 mod floods;
+mod large;
 mod limits;
 mod memory;
+mod names;
 mod out_of_place;
 mod silence;
+mod wills;
 mod world;
