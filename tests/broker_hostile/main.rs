@@ -9,6 +9,7 @@ mod churn;
 mod floods;
 mod large;
 mod limits;
+#[path = "../support/counting.rs"]
 mod memory;
 mod names;
 mod out_of_place;
