@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::broker::ack::Answer;
-use crate::broker::connack;
 use crate::broker::connection::{Connection, Pause, Phase, Turn};
 use crate::broker::error::{CallError, Violation};
 use crate::broker::event::Event;
@@ -33,7 +32,8 @@ impl Broker {
     /// [`CallError::UnknownConnection`]; [`CallError::NoAuthenticationMethod`];
     /// [`CallError::NotAwaited`] if it is not the application's turn;
     /// [`CallError::ReasonCodeNotAllowed`]; [`CallError::PropertyNotForCaller`] for an
-    /// Authentication Method; [`CallError::Invalid`] for what does not go there.
+    /// Authentication Method; [`CallError::Invalid`] for what does not go there;
+    /// [`CallError::PacketTooLarge`].
     pub fn authenticate(
         &mut self,
         now: Instant,
@@ -138,7 +138,7 @@ fn auth_frame(
     }
     let mut list: Vec<Property<'_>> = Vec::new();
     list.push(Property::AuthenticationMethod(method));
-    list.extend(connack::wanted(&auth.properties, connection.wants_problem_information));
+    list.extend(connection.wanted(&auth.properties));
     let whole = Auth { properties: Properties::List(&list), ..*auth };
     Packet::Auth(whole).check(Version::V5)?;
     let link = &connection.link;
@@ -146,5 +146,9 @@ fn auth_frame(
     let packet = Packet::Auth(Auth { properties: Properties::List(&kept), ..*auth });
     let mut frame = Vec::new();
     packet.encode(Version::V5, &mut frame)?;
+    if !link.accepts(frame.len()) {
+        let (size, maximum) = (frame.len(), link.maximum_packet_size);
+        return Err(CallError::PacketTooLarge { size, maximum });
+    }
     Ok(frame.into())
 }

@@ -43,6 +43,8 @@ pub struct Broker {
     /// The sessions, by the hashes of their Client Identifiers.
     pub(super) by_client: HashTable<u32>,
     pub(super) seed: Seed,
+    /// What assigned Client Identifiers are made of: they tell nothing of the other hashes.
+    pub(super) names: Seed,
     /// How many Client Identifiers were assigned.
     pub(super) assigned: u64,
     pub(super) subscriptions: Subscriptions,
@@ -53,6 +55,8 @@ pub struct Broker {
     pub(super) events: VecDeque<Event>,
     /// Connections with bytes of which the wrapper is to be told, in their order.
     pub(super) ready: VecDeque<ConnectionId>,
+    /// Connections for which there is more to be looked for, when others have had their turn.
+    pub(super) later: VecDeque<ConnectionId>,
     /// Connections whose input goes on.
     pub(super) resumed: VecDeque<ConnectionId>,
     /// Connections to be shut down.

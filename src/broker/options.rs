@@ -22,7 +22,8 @@ pub enum Overflow {
     Disconnect,
 }
 
-/// What a [`Broker`](crate::broker::Broker) supports, and its limits.
+/// What a [`Broker`](crate::broker::Broker) supports, and its limits. A limit of 0 that would leave
+/// it of no use is taken for 1.
 ///
 /// ```
 /// use sansio_mqtt::QoS;
@@ -52,6 +53,9 @@ pub struct Options {
     /// The size of the largest CONNECT, in bytes: what somebody unknown can make a wrapper keep.
     /// The default is 64 KiB.
     pub maximum_connect_size: u32,
+    /// How many bytes a Client Identifier, or a User Name, may have: a longer one is refused with
+    /// 0x85, or 0x86. The default is 1,024.
+    pub maximum_name_length: usize,
     /// Maximum Packet Size, in bytes. The default is 2 MiB. v5 3.2.2.3.6
     pub maximum_packet_size: u32,
     /// Receive Maximum, 1 to 65,535: how many messages at QoS 1 and 2 a client may have
@@ -79,6 +83,10 @@ pub struct Options {
     pub maximum_session_expiry_interval: u32,
     /// Response Information, for clients that ask for it. v5 3.2.2.3.15
     pub response_information: Option<String>,
+    /// Whether clients may publish to topics that begin with `$`, which are for the server to use:
+    /// not by default. A refusal is one of the [`Authorizer`](crate::broker::Authorizer)'s kind.
+    /// v5 4.7.2
+    pub clients_may_publish_to_dollar_topics: bool,
     /// How many levels a Topic Name or Topic Filter may have. The default is 128.
     pub maximum_topic_levels: usize,
     /// How many bytes a Topic Name or Topic Filter may have. The default is 4,096.
@@ -111,6 +119,26 @@ pub struct Options {
 }
 
 impl Options {
+    /// What a limit of 0 would make of no use is 1.
+    pub(super) fn without_zeros(mut self) -> Self {
+        for limit in [
+            &mut self.maximum_connections,
+            &mut self.maximum_sessions,
+            &mut self.maximum_topic_levels,
+            &mut self.maximum_topic_length,
+            &mut self.maximum_subscriptions_per_session,
+            &mut self.maximum_subscriptions,
+            &mut self.maximum_queued_messages,
+            &mut self.work_budget,
+        ] {
+            *limit = (*limit).max(1);
+        }
+        self.receive_maximum = self.receive_maximum.max(1);
+        self.maximum_in_flight = self.maximum_in_flight.max(1);
+        self.maximum_packet_size = self.maximum_packet_size.max(1);
+        self
+    }
+
     /// The defaults.
     pub fn new(seed: u64) -> Self {
         Self {
@@ -120,6 +148,7 @@ impl Options {
             connect_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
             maximum_connect_size: 64 << 10,
+            maximum_name_length: 1_024,
             maximum_packet_size: 2 << 20,
             receive_maximum: 1_024,
             maximum_qos: QoS::ExactlyOnce,
@@ -132,6 +161,7 @@ impl Options {
             maximum_keep_alive: 0,
             maximum_session_expiry_interval: u32::MAX,
             response_information: None,
+            clients_may_publish_to_dollar_topics: false,
             maximum_topic_levels: 128,
             maximum_topic_length: 4_096,
             maximum_wildcards: 16,

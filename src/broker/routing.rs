@@ -5,18 +5,17 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::broker::authorizer::Client;
-use crate::broker::delivery::{Delivery, Item, Target};
+use crate::broker::delivery::{Delivery, Target};
 use crate::broker::filters::FilterKey;
 use crate::broker::grant::Grant;
 use crate::broker::machine::Broker;
 use crate::broker::messages::{MessageKey, Origin};
-use crate::broker::options::Overflow;
+use crate::broker::options::{Options, Overflow};
 use crate::broker::session::Session;
 use crate::broker::shared::{GroupKey, SharedGroup};
 use crate::packet::Publish;
 use crate::qos::QoS;
-use crate::session::entry::Entry;
-use crate::session::outbound::Outbound;
+use crate::session::entry::Key;
 use crate::time::Instant;
 
 /// Where a message comes from.
@@ -61,7 +60,7 @@ impl Broker {
             sessions = sessions.saturating_add(self.route_to_groups(publish, message));
         }
         self.messages.release(message);
-        self.work = self.work.saturating_add(sessions);
+        self.work = self.work.saturating_add(targets.len()).saturating_add(sessions);
         targets.clear();
         self.targets = targets;
         sessions
@@ -89,9 +88,8 @@ impl Broker {
         let mut chosen = Vec::new();
         let Self { shared, sessions, options, scratch, .. } = self;
         shared.matches(publish.topic, scratch, |mut group| {
-            let limits = (options.maximum_queued_messages, options.maximum_queued_bytes);
             let key = group.key();
-            let found = choose(&mut group, publish.qos, limits, |number| {
+            let found = choose(&mut group, publish.qos, options, |number| {
                 sessions.get(number).and_then(Option::as_ref)
             });
             chosen.extend(found.map(|(session, grant)| (key, session, grant)));
@@ -105,112 +103,112 @@ impl Broker {
         count
     }
 
-    /// Another member of a group gets a message that one of them has left behind; `false` if there
-    /// is none.
-    pub(super) fn pass_to_group(&mut self, key: GroupKey, message: MessageKey) -> bool {
+    /// Another member of a group gets a message whose session has ended, if there is one.
+    pub(super) fn pass_to_group(&mut self, key: GroupKey, message: MessageKey) {
+        let Self { shared, sessions, options, messages, .. } = self;
+        let Some(stored) = messages.get(message) else { return };
+        let (qos, retain) = (stored.qos, stored.retain);
+        let found = shared.group_mut(key).and_then(|mut group| {
+            choose(&mut group, qos, options, |number| sessions.get(number).and_then(Option::as_ref))
+        });
+        self.pass(key, message, (qos, retain), found);
+    }
+
+    /// A member of a group that is connected, has room, and is granted more than QoS 0 gets a
+    /// message of another one; `false` if there is none.
+    fn pass_to_other(&mut self, from: u32, key: GroupKey, message: MessageKey) -> bool {
         let Self { shared, sessions, options, messages, .. } = self;
         let Some(stored) = messages.get(message) else { return false };
-        let (qos, retain) = (stored.qos, stored.retain);
-        let limits = (options.maximum_queued_messages, options.maximum_queued_bytes);
+        let (qos, retain, size) = (stored.qos, stored.retain, stored.size());
         let found = shared.group_mut(key).and_then(|mut group| {
-            choose(&mut group, qos, limits, |number| sessions.get(number).and_then(Option::as_ref))
+            group.next(|number, grant| {
+                let session = sessions.get(number).and_then(Option::as_ref);
+                let can_take = session
+                    .is_some_and(|one| one.connection.is_some() && one.has_room(size, options));
+                number != from && can_take && grant.qos != QoS::AtMostOnce
+            })
         });
-        let Some((session, grant)) = found else { return false };
+        self.pass(key, message, (qos, retain), found);
+        found.is_some()
+    }
+
+    fn pass(
+        &mut self,
+        key: GroupKey,
+        message: MessageKey,
+        (qos, retain): (QoS, bool),
+        to: Option<(u32, Grant)>,
+    ) {
+        let Some((session, grant)) = to else { return };
         let first = Target { session, order: 0, grant };
         let delivery = Delivery::merge(message, qos, retain, &first, &[]);
         self.deliver(session, Delivery { group: Some(key), ..delivery });
-        true
     }
 
     /// Connected members of its groups get what a session that has no connection any more was
-    /// never sent.
+    /// never sent, as far as they have room.
     pub(super) fn pass_to_others(&mut self, number: u32) {
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
         if session.groups.is_empty() {
             return;
         }
-        for key in session.outbound.unsent() {
-            let Some(Some(session)) = self.sessions.get_mut(number) else { return };
-            let entry = session.outbound.get_mut(key);
-            let delivery = entry.and_then(|entry| entry.message.as_ref());
-            let Some(Delivery { group: Some(group), message, .. }) = delivery else { continue };
-            let (group, message) = (*group, *message);
-            if !self.has_connected_member(group) {
-                continue;
-            }
-            self.messages.acquire(message);
-            if self.pass_to_group(group, message)
-                && let Some(Some(session)) = self.sessions.get_mut(number)
-                && session.outbound.remove(key).is_some()
-            {
-                self.messages.release(message);
-            }
-            self.messages.release(message);
+        for entry in session.queue.unsent() {
+            self.pass_entry(number, entry, None);
         }
     }
 
-    /// A session is not a member of a group any more: others get what it was never sent, or it
-    /// keeps that.
+    /// A session is not a member of a group any more: others get what it was never sent, as far as
+    /// they have room, and it keeps the rest.
     pub(super) fn leave_group(&mut self, number: u32, key: GroupKey) {
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
-        for entry in session.outbound.unsent() {
-            let Some(Some(session)) = self.sessions.get_mut(number) else { return };
-            let Some(found) = session.outbound.get_mut(entry) else { continue };
-            let Some(delivery) = found.message.as_mut() else { continue };
-            if delivery.group != Some(key) {
-                continue;
-            }
-            delivery.group = None;
-            let message = delivery.message;
-            if self.pass_to_group(key, message)
-                && let Some(Some(session)) = self.sessions.get_mut(number)
-                && session.outbound.remove(entry).is_some()
-            {
-                self.messages.release(message);
-            }
+        for entry in session.queue.unsent() {
+            self.pass_entry(number, entry, Some(key));
         }
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
-        for entry in session.outbound.entries_mut() {
+        let held = session.queue.acknowledged().into_iter();
+        for entry in held.flat_map(|held| held.entries_mut()) {
             if let Some(delivery) = entry.message.as_mut().filter(|one| one.group == Some(key)) {
                 delivery.group = None;
             }
         }
-        open_window(&mut session.outbound);
     }
 
-    fn has_connected_member(&mut self, key: GroupKey) -> bool {
-        let Self { shared, sessions, .. } = self;
-        let Some(group) = shared.group_mut(key) else { return false };
-        group.any(|number, _| {
-            let session = sessions.get(number).and_then(Option::as_ref);
-            session.is_some_and(|session| session.connection.is_some())
-        })
+    /// Another member gets a message that a session was never sent, if it came by a group, or by
+    /// that group.
+    fn pass_entry(&mut self, number: u32, entry: Key, of: Option<GroupKey>) {
+        let Some(Some(session)) = self.sessions.get_mut(number) else { return };
+        let found = session.queue.acknowledged().and_then(|held| held.get_mut(entry));
+        let delivery = found.and_then(|entry| entry.message.as_ref());
+        let Some(Delivery { group: Some(group), message, .. }) = delivery else { return };
+        let (group, message) = (*group, *message);
+        if of.is_none_or(|of| of == group)
+            && self.pass_to_other(number, group, message)
+            && let Some(Some(session)) = self.sessions.get_mut(number)
+            && session.queue.remove(entry).is_some()
+        {
+            self.messages.release(message);
+        }
     }
 
     /// Puts a delivery into the queue of a session, if there is room, and has the connection told.
     #[inline]
     pub(super) fn deliver(&mut self, number: u32, delivery: Delivery) {
         let Some(stored) = self.messages.get(delivery.message) else { return };
-        let (size, expires) = (stored.size(), stored.expires);
+        let (size, expires) = (delivery.size(stored), stored.expires);
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
         if session.connection.is_none() && delivery.qos == QoS::AtMostOnce {
             return;
         }
-        let is_full = session.queued() >= self.options.maximum_queued_messages
-            || session.queued_bytes().saturating_add(size) > self.options.maximum_queued_bytes
-                && session.queued() > 0;
+        let is_full = !session.has_room(size, &self.options);
         if is_full && !delivery.is_replay && !self.make_room(number, delivery.qos, size) {
             return;
         }
         self.messages.acquire(delivery.message);
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
-        let order = session.next_number();
         if delivery.qos == QoS::AtMostOnce {
-            session.at_most_once_bytes = session.at_most_once_bytes.saturating_add(size);
-            session.at_most_once.push_back(Item { number: order, delivery });
+            session.queue.push_at_most_once(delivery, size);
         } else {
-            session.outbound.push(Entry::sized(order, delivery, size, expires));
-            open_window(&mut session.outbound);
+            session.queue.push(delivery, size, expires);
         }
         if let (Some(connection), false) = (session.connection, session.is_ready) {
             session.is_ready = true;
@@ -225,25 +223,22 @@ impl Broker {
         let now = self.now;
         let Self { sessions, messages, options, counters, overflowed, .. } = self;
         let Some(Some(session)) = sessions.get_mut(number) else { return false };
-        let is_full = |session: &Session| {
-            session.queued() >= options.maximum_queued_messages
-                || session.queued_bytes().saturating_add(size) > options.maximum_queued_bytes
-                    && session.queued() > 0
-        };
+        let is_full = |session: &Session| !session.has_room(size, options);
         let may_drop = qos != QoS::AtMostOnce || options.overflow == Overflow::DropOldest;
         while may_drop
             && is_full(session)
-            && let Some(item) = session.at_most_once.pop_front()
+            && let Some(delivery) = session.queue.pop_at_most_once()
         {
-            let size = messages.get(item.delivery.message).map_or(0, |stored| stored.size());
-            session.at_most_once_bytes = session.at_most_once_bytes.saturating_sub(size);
-            messages.release(item.delivery.message);
+            let size = messages.get(delivery.message).map_or(0, |stored| delivery.size(stored));
+            session.queue.popped(size);
+            messages.release(delivery.message);
             session.dropped = session.dropped.saturating_add(1);
             counters.dropped_at_most_once = counters.dropped_at_most_once.saturating_add(1);
         }
         if is_full(session) && qos != QoS::AtMostOnce {
-            for key in session.outbound.expired(now) {
-                if let Some(message) = session.outbound.remove(key).and_then(|gone| gone.message) {
+            let expired = session.queue.acknowledged().map(|held| held.expired(now));
+            for key in expired.unwrap_or_default() {
+                if let Some(message) = session.queue.remove(key).and_then(|gone| gone.message) {
                     messages.release(message.message);
                     counters.expired = counters.expired.saturating_add(1);
                 }
@@ -252,9 +247,9 @@ impl Broker {
         while options.overflow == Overflow::DropOldest
             && qos != QoS::AtMostOnce
             && is_full(session)
-            && let Some(key) = session.outbound.oldest_unsent()
+            && let Some(key) = session.queue.acknowledged().and_then(|held| held.oldest_unsent())
         {
-            if let Some(message) = session.outbound.remove(key).and_then(|gone| gone.message) {
+            if let Some(message) = session.queue.remove(key).and_then(|gone| gone.message) {
                 messages.release(message.message);
             }
             session.dropped = session.dropped.saturating_add(1);
@@ -281,11 +276,10 @@ impl Broker {
 fn choose<'a>(
     group: &mut SharedGroup<'_>,
     qos: QoS,
-    (maximum, maximum_bytes): (usize, usize),
+    options: &Options,
     session: impl Fn(u32) -> Option<&'a Session>,
 ) -> Option<(u32, Grant)> {
-    let has_room =
-        |session: &Session| session.queued() < maximum && session.queued_bytes() < maximum_bytes;
+    let has_room = |session: &Session| session.has_room(0, options);
     let is_connected = |session: &Session| session.connection.is_some();
     let connected = group.next(|number, _| {
         session(number).is_some_and(|session| is_connected(session) && has_room(session))
@@ -297,17 +291,6 @@ fn choose<'a>(
         })
         .or_else(|| group.next(|number, _| session(number).is_some_and(is_connected)))
         .or_else(|| group.next(|number, grant| keeps(grant) && session(number).is_some()))
-}
-
-/// Lets messages into the window as long as there is room.
-#[inline]
-pub(super) fn open_window(outbound: &mut Outbound<Delivery>) {
-    while let Some((key, in_flight)) = outbound.next_for_window() {
-        if outbound.enter_window(key).is_none() {
-            return;
-        }
-        outbound.leave_queue(in_flight);
-    }
 }
 
 /// When the Message Expiry Interval of a message is over. v5 3.3.2.3.3

@@ -1,19 +1,19 @@
 //! What a broker keeps of one client, connected or not. MQTT 5.0 §4.1.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::broker::authorizer::Client;
-use crate::broker::delivery::{Delivery, Item};
 use crate::broker::filters::FilterKey;
+use crate::broker::grant::Grant;
 use crate::broker::inbound::Unreleased;
+use crate::broker::options::Options;
+use crate::broker::queue::Queue;
 use crate::broker::retained::Cursor;
 use crate::broker::shared::GroupKey;
 use crate::message::Message;
-use crate::qos::QoS;
-use crate::session::outbound::Outbound;
 use crate::time::Instant;
 use crate::version::Version;
 
@@ -40,15 +40,10 @@ pub(super) struct Session {
     pub(super) subscriptions: Vec<FilterKey>,
     /// Groups that it is a member of, sorted.
     pub(super) groups: Vec<GroupKey>,
-    pub(super) outbound: Outbound<Delivery>,
-    pub(super) at_most_once: VecDeque<Item>,
-    /// Bytes of these.
-    pub(super) at_most_once_bytes: usize,
+    pub(super) queue: Queue,
     pub(super) unreleased: Unreleased,
     /// Retained messages that new subscriptions are still to get.
-    pub(super) replays: VecDeque<Replay>,
-    /// Of the last delivery, or what else has a place in their order.
-    pub(super) last_number: u64,
+    pub(super) replays: BTreeMap<FilterKey, Replay>,
     pub(super) dropped: u64,
 }
 
@@ -63,11 +58,10 @@ pub(super) struct DelayedWill {
 #[derive(Debug)]
 pub(super) struct Replay {
     pub(super) filter: Box<str>,
-    pub(super) qos: QoS,
-    pub(super) no_local: bool,
-    /// Subscription Identifier, or 0.
-    pub(super) identifier: u32,
+    pub(super) grant: Grant,
     pub(super) cursor: Cursor,
+    /// The last one that was retained before it.
+    pub(super) last: u64,
 }
 
 impl Session {
@@ -84,32 +78,25 @@ impl Session {
             will: None,
             subscriptions: Vec::new(),
             groups: Vec::new(),
-            outbound: Outbound::default(),
-            at_most_once: VecDeque::new(),
-            at_most_once_bytes: 0,
+            queue: Queue::default(),
             unreleased: Unreleased::default(),
-            replays: VecDeque::new(),
-            last_number: 0,
+            replays: BTreeMap::new(),
             dropped: 0,
         }
     }
 
+    /// Whether there is room for a message of so many bytes; one that is larger than may be held
+    /// is held alone.
     #[inline]
-    pub(super) fn next_number(&mut self) -> u64 {
-        self.last_number = self.last_number.saturating_add(1);
-        self.last_number
+    pub(super) fn has_room(&self, size: usize, options: &Options) -> bool {
+        let (len, bytes) = (self.queue.len(), self.queue.bytes().saturating_add(size));
+        len == 0 || len < options.maximum_queued_messages && bytes <= options.maximum_queued_bytes
     }
 
-    /// Messages that are held for the client.
+    /// Whether it is the turn of retained messages.
     #[inline]
-    pub(super) fn queued(&self) -> usize {
-        self.outbound.len().saturating_add(self.at_most_once.len())
-    }
-
-    /// Bytes of these.
-    #[inline]
-    pub(super) fn queued_bytes(&self) -> usize {
-        self.outbound.bytes().saturating_add(self.at_most_once_bytes)
+    pub(super) fn has_replay(&self, options: &Options) -> bool {
+        !self.replays.is_empty() && self.queue.is_open() && self.has_room(0, options)
     }
 
     /// Subscriptions, shared ones among them.

@@ -1,0 +1,93 @@
+//! Retained messages for new subscriptions. MQTT 5.0 §3.3.1.3, §3.8.4.
+
+use crate::broker::authorizer::{Decision, Forwarded};
+use crate::broker::delivery::{Delivery, Identifiers};
+use crate::broker::machine::Broker;
+use crate::broker::messages::Origin;
+use crate::broker::retained::Next;
+use crate::broker::session::Session;
+
+/// So many steps through the retained messages are taken at a time.
+const STEPS: usize = 1024;
+
+impl Broker {
+    /// Takes up retained messages that new subscriptions are still to get, as long as there is room
+    /// for them; `false` if there is none.
+    ///
+    /// They wait in no queue that could overflow: it is their turn when nothing else waits.
+    pub(super) fn take_replays(&mut self, number: u32) -> bool {
+        let mut steps = STEPS;
+        let mut any = false;
+        while steps > 0 && self.take_replay(number, &mut steps).is_some() {
+            any = true;
+        }
+        any
+    }
+
+    /// Takes up a retained message, or passes it over; `None` if there is none, or no room.
+    fn take_replay(&mut self, number: u32, steps: &mut usize) -> Option<()> {
+        let Self { sessions, retained, messages, authorizer, counters, scratch, options, .. } =
+            self;
+        let session = sessions.get_mut(number)?.as_mut()?;
+        if !session.has_replay(options) {
+            return None;
+        }
+        let Session { queue, replays, client, .. } = session;
+        let mut first = replays.first_entry()?;
+        let replay = first.get_mut();
+        let (place, kept) =
+            match retained.next(self.now, &replay.filter, &replay.cursor, steps, scratch) {
+                Next::Found(place, kept) => (place, kept),
+                Next::Stopped(place) => {
+                    retained.advance(&mut replay.cursor, place);
+                    return Some(());
+                }
+                Next::End => {
+                    retained.leave(&mut replay.cursor);
+                    first.remove();
+                    return Some(());
+                }
+            };
+        // What it costs to take it up.
+        *steps = steps.saturating_sub(32);
+        let size = kept.message.size();
+        if queue.len() > 0 && queue.bytes().saturating_add(size) > options.maximum_queued_bytes {
+            return None;
+        }
+        let publisher = kept.publisher.as_deref();
+        let is_own = publisher.is_some_and(|one| one.client_id == client.client_id);
+        let message = Forwarded { topic: kept.message.topic(), publisher };
+        // What was retained later was sent as any other message.
+        let mut wanted = kept.number <= replay.last && !(replay.grant.no_local && is_own);
+        if wanted && authorizer.replay(client, &message) != Decision::Allow {
+            counters.withheld = counters.withheld.saturating_add(1);
+            wanted = false;
+        }
+        let mut delivery = None;
+        if wanted {
+            let publish = kept.message.to_publish();
+            let origin = Origin {
+                expires: kept.expires,
+                publisher: kept.publisher.clone(),
+                shared: Some(kept.message.payload_bytes()),
+            };
+            let identifier = replay.grant.subscription_identifier.unwrap_or_default();
+            delivery = Some(Delivery {
+                message: messages.insert(&publish, origin)?,
+                qos: publish.qos.min(replay.grant.qos),
+                // v5 [MQTT-3.3.1-8], v3.1.1 [MQTT-3.3.1-8]
+                retain: true,
+                is_replay: true,
+                group: None,
+                identifiers: Identifiers::One(identifier),
+            });
+        }
+        retained.advance(&mut replay.cursor, place);
+        if let Some(delivery) = delivery {
+            let message = delivery.message;
+            self.deliver(number, delivery);
+            self.messages.release(message);
+        }
+        Some(())
+    }
+}
