@@ -7,7 +7,7 @@ use sansio_mqtt::{
     Connect, Packet, Publish, QoS, Subscribe, Subscription, Unsubscribe, Version, Will,
 };
 
-use crate::world::{World, id, in_all_versions, lasting, of, options, publish};
+use crate::world::{World, id, in_all_versions, lasting, of, options, options_with, publish};
 
 /// What can be taken for a filter, a path or a pattern by who does not look closely.
 const NAMES: [&str; 12] =
@@ -136,10 +136,42 @@ fn a_guessed_identifier_is_not_assigned() {
 }
 
 #[test]
+fn topics_that_begin_with_a_dollar_sign_are_not_for_clients_to_publish_to() {
+    // v5 4.7.2, v3.1.1 4.7.2: "The Server SHOULD prevent".
+    in_all_versions(|world, version| {
+        let reader = world.up(version, "reader");
+        world.subscribe(reader, "$SYS/#", QoS::AtMostOnce);
+        let publisher = world.up(version, "publisher");
+        let code = if version.is_v5() { " 0x87 Not authorized" } else { "" };
+        for topic in ["$SYS/x", "$", "$share/g/t", "$é"] {
+            world.send(publisher, publish(topic, QoS::AtMostOnce, 0, "x"));
+            world.send(publisher, publish(topic, QoS::AtLeastOnce, 1, "x"));
+            assert_eq!(world.sent(publisher), [format!("PUBACK #1{code}")]);
+            let will = Some(Will { topic, ..Will::default() });
+            let peer = world.connect(&Connect { will, ..of(version, "c") });
+            let code: &[u8] =
+                if version.is_v5() { &[0x20, 3, 0, 0x87, 0] } else { &[0x20, 2, 0, 5] };
+            assert_eq!(world.raw(peer), code, "{topic}");
+        }
+        assert_eq!(world.sent(reader), [""; 0]);
+        // They are for the application.
+        world.broker.publish(world.now, &publish("$SYS/x", QoS::AtMostOnce, 0, "x")).unwrap();
+        world.poll();
+        assert_eq!(world.sent(reader), ["PUBLISH \"$SYS/x\" QoS 0 \"x\""]);
+    });
+}
+
+/// Clients may publish to every topic.
+fn open() -> World {
+    World::new(options_with(|options| options.clients_may_publish_to_dollar_topics = true))
+}
+
+#[test]
 fn topics_that_begin_with_a_dollar_sign_are_topics() {
     // v5 [MQTT-4.7.2-1], v3.1.1 [MQTT-4.7.2-1]
     let topics = ["$", "$SYS", "$SYS/x", "$foo", "$foo/x", "$/", "$$", "$share", "$share/g/t", "$é"];
-    in_all_versions(|world, version| {
+    for version in Version::ALL {
+        let mut world = open();
         let all = world.up(version, "all");
         for filter in ["#", "+", "+/#", "+/x", "+/g/t"] {
             world.subscribe(all, filter, QoS::AtMostOnce);
@@ -171,7 +203,7 @@ fn topics_that_begin_with_a_dollar_sign_are_topics() {
         world.send(late, Subscribe::new(id(1), &filters));
         assert_eq!(world.packets(late).len(), 1 + 2);
         assert_eq!(world.broker.counters().retained_messages, topics.len());
-    });
+    }
 }
 
 #[test]
@@ -195,7 +227,7 @@ fn topics_that_begin_with_a_letter_of_several_bytes_are_topics() {
 fn groups_are_nothing_special_before_5_0() {
     // v3.1.1 4.7: `$share` has no meaning there.
     for version in [Version::V3_1, Version::V3_1_1] {
-        let mut world = World::default();
+        let mut world = open();
         let reader = world.up(version, "reader");
         for filter in ["$share/g/t", "$share/ab", "$share//", "$share/+/#"] {
             world.subscribe(reader, filter, QoS::AtMostOnce);
