@@ -7,6 +7,8 @@
 mod broken;
 mod churn;
 mod floods;
+mod known_faults;
+mod known_machine_faults;
 mod large;
 mod limits;
 #[path = "../support/counting.rs"]

@@ -118,6 +118,16 @@ impl World {
         peer
     }
 
+    /// Connects to a session that may be there; what comes behind the CONNACK is left to be looked
+    /// at.
+    pub(crate) fn join_again(&mut self, connect: &Connect<'_>) -> Peer {
+        let peer = self.connect(connect);
+        let raw = &mut self.at(peer).raw;
+        assert_eq!((raw[0], raw[3]), (0x20, 0));
+        raw.advance(2 + usize::from(raw[1]));
+        peer
+    }
+
     /// A client of this version that is connected, for a session that ends with its connection.
     pub(crate) fn up(&mut self, version: Version, client_id: &str) -> Peer {
         self.join(&of(version, client_id))
