@@ -296,7 +296,7 @@ impl Broker {
         acceptance: &Acceptance<'_>,
     ) {
         let now = self.now;
-        let Self { connections, sessions, options, timers, counters, .. } = self;
+        let Self { connections, sessions, options, timers, counters, shared, .. } = self;
         let Some(Some(connection)) = connections.get_mut(number) else { return };
         let Some(Some(session)) = sessions.get_mut(session_number) else { return };
         let properties = &connect.properties;
@@ -331,6 +331,9 @@ impl Broker {
         session.client = client;
         session.version = connect.version;
         session.connection = Some(number);
+        for key in &session.groups {
+            shared.set_active(*key, session_number, true);
+        }
         counters.connected = counters.connected.saturating_add(1);
         session.expiry_maximum =
             options.maximum_session_expiry_interval.min(acceptance.maximum_session_expiry_interval);

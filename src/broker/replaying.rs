@@ -18,10 +18,21 @@ impl Broker {
     pub(super) fn take_replays(&mut self, number: u32) -> bool {
         let mut steps = STEPS;
         let mut any = false;
-        while steps > 0 && self.take_replay(number, &mut steps).is_some() {
+        while steps > 0 && self.has_replay(number) && self.take_replay(number, &mut steps).is_some()
+        {
             any = true;
         }
         any
+    }
+
+    /// Takes up a retained message in the place of one that is done with.
+    pub(super) fn take_one_replay(&mut self, number: u32) {
+        self.take_replay(number, &mut { STEPS });
+    }
+
+    fn has_replay(&self, number: u32) -> bool {
+        let session = self.sessions.get(number).and_then(Option::as_ref);
+        session.is_some_and(|session| session.has_replay(&self.options))
     }
 
     /// Takes up a retained message, or passes it over; `None` if there is none, or no room.
@@ -29,9 +40,6 @@ impl Broker {
         let Self { sessions, retained, messages, authorizer, counters, scratch, options, .. } =
             self;
         let session = sessions.get_mut(number)?.as_mut()?;
-        if !session.has_replay(options) {
-            return None;
-        }
         let Session { queue, replays, client, .. } = session;
         let mut first = replays.first_entry()?;
         let replay = first.get_mut();

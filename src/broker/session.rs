@@ -93,10 +93,17 @@ impl Session {
         len == 0 || len < options.maximum_queued_messages && bytes <= options.maximum_queued_bytes
     }
 
-    /// Whether it is the turn of retained messages.
+    /// Whether it is the turn of retained messages: when nothing else waits for the window, or they
+    /// take no more than half of the room that there is.
     #[inline]
     pub(super) fn has_replay(&self, options: &Options) -> bool {
-        !self.replays.is_empty() && self.queue.is_open() && self.has_room(0, options)
+        !self.replays.is_empty() && self.connection.is_some() && self.has_room_for_replay(options)
+    }
+
+    fn has_room_for_replay(&self, options: &Options) -> bool {
+        let is_half = self.queue.len() < options.maximum_queued_messages / 2
+            && self.queue.bytes() < options.maximum_queued_bytes / 2;
+        is_half || self.queue.is_open() && self.has_room(0, options)
     }
 
     /// Subscriptions, shared ones among them.

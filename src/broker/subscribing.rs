@@ -127,6 +127,7 @@ impl Broker {
             Some(share_name) => match shared.insert(share_name, filter, number, grant) {
                 Ok(inserted) => {
                     session::insert_sorted(&mut session.groups, inserted.key);
+                    shared.set_active(inserted.key, number, session.connection.is_some());
                     inserted.replaced.is_none()
                 }
                 Err(_) => return ReasonCode::QUOTA_EXCEEDED,
