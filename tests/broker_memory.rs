@@ -163,8 +163,7 @@ fn a_session_without_a_connection_takes_less() {
         for number in 0..COUNT {
             let client_id = format!("device-{number:07}");
             let connect = Connect { version, client_id: &client_id, ..Connect::default() };
-            let connection =
-                world.connect(&Connect { clean_start: false, properties, ..connect });
+            let connection = world.connect(&Connect { clean_start: false, properties, ..connect });
             let subscriptions = [Subscription::new(&client_id, QoS::AtLeastOnce)];
             world.send(version, connection, Subscribe::new(PacketId::MIN, &subscriptions));
             world.broker.transport_closed(NOW, connection);
@@ -227,7 +226,7 @@ fn a_session_that_had_a_burst_is_about_as_small_as_others_when_it_is_over() {
             most = most.max(many);
         }
     }
-    assert!(most <= 8 * 1_024, "{most}");
+    assert!(most <= 10 * 1_024, "{most}");
 }
 
 #[test]

@@ -94,11 +94,7 @@ fn broken_in_v5() -> Vec<Row> {
         ("group with an empty filter", subscribe(true, [0, 1], b"\0\x09$share/g/\0"), 0x8f),
         ("group without a name", subscribe(true, [0, 1], b"\0\x09$share//t\0"), 0x8f),
         ("group with a wildcard", subscribe(true, [0, 1], b"\0\x0a$share/+/t\0"), 0x8f),
-        (
-            "subscription identifier 0",
-            vec![0x82, 0x09, 0, 1, 2, 0x0b, 0, 0, 1, b'a', 0],
-            0x82,
-        ),
+        ("subscription identifier 0", vec![0x82, 0x09, 0, 1, 2, 0x0b, 0, 0, 1, b'a', 0], 0x82),
         ("AUTH of the server", vec![0xf0, 0x06, 0x00, 4, 0x15, 0, 1, b'm'], 0x82),
         ("AUTH with flags", vec![0xf1, 0x00], 0x81),
         ("AUTH without a method", vec![0xf0, 0x02, 0x19, 0], 0x82),

@@ -149,10 +149,8 @@ fn a_retained_message_does_not_outlive_its_publishers_right_to_it() {
 fn a_group_and_its_filter_are_two_subscriptions_however_they_are_mixed() {
     // v5 4.8.2
     let mut world = World::default();
-    let peer = world.join(&Connect {
-        properties: Properties::List(FOR_EVER),
-        ..of(Version::V5, "c")
-    });
+    let peer =
+        world.join(&Connect { properties: Properties::List(FOR_EVER), ..of(Version::V5, "c") });
     let publisher = world.up(Version::V5, "publisher");
     let both = ["$share/g/t", "t"].map(|filter| Subscription::new(filter, QoS::AtMostOnce));
     let count = |world: &mut World| {

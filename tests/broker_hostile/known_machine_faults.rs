@@ -1,8 +1,8 @@
 //! What went wrong in other machines that speak to a client, row by row.
 
 use sansio_mqtt::{
-    Connect, Packet, Properties, Property, PubAck, PubComp, PubRec, QoS, ReasonCode,
-    Subscribe, Subscription, Version,
+    Connect, Packet, Properties, Property, PubAck, PubComp, PubRec, QoS, ReasonCode, Subscribe,
+    Subscription, Version,
 };
 
 use crate::world::{FOR_EVER, Peer, World, id, lasting, of, options_with, publish};
@@ -94,8 +94,7 @@ fn what_is_sent_again_stays_within_the_receive_maximum() {
     publishes(&mut world, QoS::AtLeastOnce, 5);
     assert_eq!(world.packets(peer).len(), 5);
     let peer = with(&mut world, &[Property::ReceiveMaximum(2)]);
-    let resent =
-        [1, 2].map(|one| format!("PUBLISH \"a/long/topic\" QoS 1 #{one} dup \"{one}\""));
+    let resent = [1, 2].map(|one| format!("PUBLISH \"a/long/topic\" QoS 1 #{one} dup \"{one}\""));
     assert_eq!(world.sent(peer), resent);
     world.send(peer, PubAck::new(id(1)));
     assert_eq!(world.sent(peer), ["PUBLISH \"a/long/topic\" QoS 1 #3 dup \"3\""]);
@@ -236,9 +235,7 @@ fn acknowledgements_are_sent_in_the_order_of_receipt() {
         let code = if version.is_v5() { " 0x10 No matching subscribers" } else { "" };
         let expected: Vec<_> = [5, 4, 9, 1]
             .into_iter()
-            .flat_map(|one| {
-                [format!("PUBACK #{one}{code}"), format!("PUBREC #{}{code}", one + 10)]
-            })
+            .flat_map(|one| [format!("PUBACK #{one}{code}"), format!("PUBREC #{}{code}", one + 10)])
             .collect();
         assert_eq!(world.sent(peer), expected);
     }

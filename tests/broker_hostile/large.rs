@@ -325,7 +325,8 @@ fn levels_without_end_in_retained_topics_are_given_back() {
         for payload in ["x", ""] {
             for number in 0..100 {
                 let topic = deep(number + round * 100);
-                let retain = Publish { retain: true, ..publish(&topic, QoS::AtMostOnce, 0, payload) };
+                let retain =
+                    Publish { retain: true, ..publish(&topic, QoS::AtMostOnce, 0, payload) };
                 world.send(peer, retain);
             }
         }

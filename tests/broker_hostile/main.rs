@@ -6,6 +6,7 @@
 
 mod broken;
 mod churn;
+mod extremes;
 mod floods;
 mod known_faults;
 mod known_machine_faults;

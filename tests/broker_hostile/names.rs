@@ -16,8 +16,7 @@ const NAMES: [&str; 12] =
 #[test]
 fn clients_with_names_like_filters_are_clients_like_others() {
     in_all_versions(|world, version| {
-        let peers: Vec<_> =
-            NAMES.iter().map(|name| world.join(&lasting(version, name))).collect();
+        let peers: Vec<_> = NAMES.iter().map(|name| world.join(&lasting(version, name))).collect();
         let innocent = world.up(version, "innocent");
         for (peer, name) in peers.iter().zip(NAMES) {
             assert_eq!(world.broker.session(name).unwrap().connection, Some(world.id(*peer)));
@@ -106,7 +105,8 @@ fn an_authorizer_sees_names_as_they_are_and_they_open_nothing() {
             assert_eq!(world.sent(alice), [""; 0]);
             let will = Some(Will { topic: "home/alice/x", ..Will::default() });
             let peer = world.connect(&Connect { will, user_name: Some(name), ..of(version, "w") });
-            let code: &[u8] = if version.is_v5() { &[0x20, 3, 0, 0x87, 0] } else { &[0x20, 2, 0, 5] };
+            let code: &[u8] =
+                if version.is_v5() { &[0x20, 3, 0, 0x87, 0] } else { &[0x20, 2, 0, 5] };
             assert_eq!(world.raw(peer), code);
         }
     }
@@ -169,7 +169,8 @@ fn open() -> World {
 #[test]
 fn topics_that_begin_with_a_dollar_sign_are_topics() {
     // v5 [MQTT-4.7.2-1], v3.1.1 [MQTT-4.7.2-1]
-    let topics = ["$", "$SYS", "$SYS/x", "$foo", "$foo/x", "$/", "$$", "$share", "$share/g/t", "$é"];
+    let topics =
+        ["$", "$SYS", "$SYS/x", "$foo", "$foo/x", "$/", "$$", "$share", "$share/g/t", "$é"];
     for version in Version::ALL {
         let mut world = open();
         let all = world.up(version, "all");
