@@ -16,6 +16,7 @@ mod limits;
 mod memory;
 mod names;
 mod out_of_place;
+mod random;
 mod silence;
 mod wills;
 mod world;
