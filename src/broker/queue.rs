@@ -12,7 +12,7 @@ use crate::session::outbound::{Misfit, Outbound};
 use crate::time::Instant;
 
 /// Room for so many messages is kept when there are none.
-const KEEP: usize = 64;
+const KEEP: usize = 32;
 
 /// The messages that one session holds for its client.
 #[derive(Debug, Default)]
@@ -101,6 +101,13 @@ impl Queue {
         self.acknowledged.as_deref_mut()
     }
 
+    /// Some were taken out from amid the others.
+    pub(super) fn sweep(&mut self) {
+        if let Some(held) = &mut self.acknowledged {
+            held.sweep();
+        }
+    }
+
     /// Messages at QoS 1 and 2 that were never pulled, in their order.
     pub(super) fn unsent(&self) -> Vec<Key> {
         self.acknowledged.as_ref().map(|held| held.unsent()).unwrap_or_default()
@@ -112,9 +119,9 @@ impl Queue {
         self.acknowledged.as_mut()?.next_ready()
     }
 
-    /// Whether there is room in the window, and nothing that waits for it.
-    pub(super) fn is_open(&self) -> bool {
-        self.acknowledged.as_ref().map_or(self.window > 0, |held| held.is_open())
+    /// How many messages may be in flight.
+    pub(super) fn window(&self) -> usize {
+        self.window.into()
     }
 
     /// Every other time.

@@ -154,6 +154,9 @@ impl Broker {
         for entry in session.queue.unsent() {
             self.pass_entry(number, entry, None);
         }
+        if let Some(session) = self.session_mut(number) {
+            session.queue.sweep();
+        }
     }
 
     /// A session is not a member of a group any more: others get what it was never sent, as far as
@@ -164,6 +167,7 @@ impl Broker {
             self.pass_entry(number, entry, Some(key));
         }
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
+        session.queue.sweep();
         let held = session.queue.acknowledged().into_iter();
         for entry in held.flat_map(|held| held.entries_mut()) {
             if let Some(delivery) = entry.message.as_mut().filter(|one| one.group == Some(key)) {
@@ -212,6 +216,9 @@ impl Broker {
             session.queue.push_at_most_once(delivery, size);
         } else {
             session.queue.push(delivery, size, expires);
+            if session.queue.next_ready().is_none() {
+                return;
+            }
         }
         if let (Some(connection), false) = (session.connection, session.is_ready) {
             session.is_ready = true;
@@ -246,6 +253,7 @@ impl Broker {
                     counters.expired = counters.expired.saturating_add(1);
                 }
             }
+            session.queue.sweep();
         }
         while options.overflow == Overflow::DropOldest
             && qos != QoS::AtMostOnce
