@@ -112,14 +112,14 @@ impl World {
 
     /// What a message allocates on average, after there were enough of them for buffers to grow.
     fn allocations_of_each(&mut self, batch: &[u8]) -> f64 {
-        const TIMES: u16 = 50;
-        (0..TIMES).for_each(|_| self.publish(batch));
-        self.delivered = 0;
-        let found = counting::allocations(|| (0..TIMES).for_each(|_| self.publish(batch)));
         let subscribers = self.clients.len() - 1;
-        assert_eq!(self.delivered, usize::from(TIMES * BATCH) * subscribers);
+        let times: u16 = if subscribers > 10 { 8 } else { 50 };
+        (0..times).for_each(|_| self.publish(batch));
+        self.delivered = 0;
+        let found = counting::allocations(|| (0..times).for_each(|_| self.publish(batch)));
+        assert_eq!(self.delivered, usize::from(times * BATCH) * subscribers);
         assert_eq!(self.broker.counters().dropped, 0);
-        found as f64 / f64::from(TIMES * BATCH)
+        found as f64 / f64::from(times * BATCH)
     }
 }
 

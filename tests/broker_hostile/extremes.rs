@@ -135,9 +135,7 @@ fn retained_messages_come_one_by_one_where_there_is_room_for_one() {
                             assert!(topics.insert(publish.topic.to_string()), "twice");
                             match (publish.qos, publish.packet_id) {
                                 (QoS::AtLeastOnce, Some(id)) => PubAck::new(id).into(),
-                                (QoS::ExactlyOnce, Some(id)) => {
-                                    sansio_mqtt::PubRec::new(id).into()
-                                }
+                                (QoS::ExactlyOnce, Some(id)) => sansio_mqtt::PubRec::new(id).into(),
                                 _ => continue,
                             }
                         }

@@ -9,7 +9,7 @@ use sansio_mqtt::{
 };
 
 use crate::memory;
-use crate::world::{World, encode, id, of, options, options_with, publish};
+use crate::world::{Peer, World, encode, id, lasting, of, options, options_with, publish};
 
 /// How long an action takes, whoever else is at work on the machine.
 fn time(action: impl FnOnce()) -> Duration {
@@ -336,4 +336,71 @@ fn levels_without_end_in_retained_topics_are_given_back() {
     }
     let left = memory::held() - before;
     assert!(left < 16 * 1_024, "{left}");
+}
+
+#[test]
+fn a_large_packet_in_small_pieces_takes_time_in_proportion() {
+    let packets = [20_000, 80_000]
+        .map(|len| encode(Version::V5, publish("a", QoS::AtMostOnce, 0, &"x".repeat(len))));
+    let mut world = World::default();
+    let peer = world.up(Version::V5, "c");
+    assert_within(LINEAR, "pieces", |index| {
+        packets[index].chunks(8).for_each(|bytes| world.send_bytes(peer, bytes));
+        assert_eq!(world.not_taken(peer), 0);
+    });
+}
+
+/// A group of so many that read nothing and have as much as they may, and one more with another
+/// subscription, whose queue is full of messages of the group.
+fn full_group(members: usize) -> (World, Vec<Peer>) {
+    let mut world = World::new(options_with(|options| {
+        options.maximum_queued_messages = 200;
+        options.maximum_in_flight = 1;
+    }));
+    let publisher = world.up(Version::V5, "publisher");
+    world.ignore(publisher);
+    let peers: Vec<_> = (0..members)
+        .map(|number| {
+            let client_id = format!("c{number}");
+            let peer = world.join(&lasting(Version::V5, &client_id));
+            world.subscribe(peer, "$share/g/t", QoS::AtLeastOnce);
+            world.block(peer);
+            peer
+        })
+        .collect();
+    for _ in 0..200 * members {
+        world.send(publisher, publish("t", QoS::AtLeastOnce, 1, "x"));
+    }
+    world.lose(publisher);
+    (world, peers)
+}
+
+#[test]
+fn whoever_leaves_a_group_in_which_nobody_has_room_asks_for_it_once() {
+    // v5 4.8.2: what it was not sent may go to others. There are eight times as many of them, each
+    // full: that is no reason to ask them for each of its messages.
+    let mut worlds = [10, 80].map(full_group);
+    assert_within(4, "leaving a full group", |index| {
+        let (world, _) = &mut worlds[index];
+        // It comes back, takes over from itself, and goes again.
+        let peer = world.join_again(&lasting(Version::V5, "c0"));
+        world.block(peer);
+        assert_eq!(world.broker.session("c0").unwrap().queued_messages, 200);
+    });
+}
+
+#[test]
+fn a_message_for_a_group_in_which_nobody_has_room_takes_time_in_proportion() {
+    let mut worlds = [50, 200].map(|members| {
+        let mut world = full_group(members).0;
+        let peer = world.up(Version::V5, "publisher");
+        (world, peer)
+    });
+    assert_within(LINEAR, "publishing to a full group", |index| {
+        let (world, peer) = &mut worlds[index];
+        for _ in 0..10 {
+            world.send(*peer, publish("t", QoS::AtLeastOnce, 1, "x"));
+        }
+        assert_eq!(world.raw(*peer).len(), 40);
+    });
 }

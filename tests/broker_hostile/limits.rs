@@ -323,7 +323,8 @@ fn a_receive_maximum_of_zero_is_the_one_that_the_client_is_told() {
 
 #[test]
 fn limits_of_zero_are_limits_of_one() {
-    let rows: [(&str, fn(&mut Options)); 9] = [
+    type Change = fn(&mut Options);
+    let rows: [(&str, Change); 9] = [
         ("maximum_in_flight", |options| options.maximum_in_flight = 0),
         ("maximum_queued_messages", |options| options.maximum_queued_messages = 0),
         ("maximum_queued_bytes", |options| options.maximum_queued_bytes = 0),

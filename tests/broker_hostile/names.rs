@@ -34,9 +34,12 @@ fn clients_with_names_like_filters_are_clients_like_others() {
     });
 }
 
+/// A Client Identifier, and an identity.
+type Names = (String, Option<String>);
+
 /// Allows each client what is below its own identity, and writes down whom it was asked about.
 #[derive(Clone, Default)]
-struct OwnTree(Arc<Mutex<Vec<(String, Option<String>)>>>);
+struct OwnTree(Arc<Mutex<Vec<Names>>>);
 
 impl OwnTree {
     fn decide(&self, client: &Client, topic: &str) -> Decision {

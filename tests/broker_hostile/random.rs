@@ -4,8 +4,8 @@
 use sansio_mqtt::broker::{Options, Overflow};
 use sansio_mqtt::{
     Auth, Connect, Disconnect, Packet, PacketId, Properties, Property, PubAck, PubComp, PubRec,
-    PubRel, Publish, QoS, ReasonCode, RetainHandling, Subscribe, Subscription, Unsubscribe, Version,
-    Will,
+    PubRel, Publish, QoS, ReasonCode, RetainHandling, Subscribe, Subscription, Unsubscribe,
+    Version, Will,
 };
 
 use crate::world::{Peer, QOS, World, encode, of, options_with};
@@ -35,9 +35,20 @@ impl Random {
     }
 }
 
-const TOPICS: [&str; 8] = ["a", "a/b", "b/a", "a/b/c", "", "$SYS/x", "long/topic/of/many/levels", "w"];
+const TOPICS: [&str; 8] =
+    ["a", "a/b", "b/a", "a/b/c", "", "$SYS/x", "long/topic/of/many/levels", "w"];
 const FILTERS: [&str; 12] = [
-    "a", "a/b", "#", "+", "+/+", "a/#", "$SYS/#", "$share/g/a", "$share/g/#", "$share/h/+/b", "w",
+    "a",
+    "a/b",
+    "#",
+    "+",
+    "+/+",
+    "a/#",
+    "$SYS/#",
+    "$share/g/a",
+    "$share/g/#",
+    "$share/h/+/b",
+    "w",
     "a/b/c",
 ];
 
@@ -178,8 +189,12 @@ fn run(seed: u64) {
             }
             3 => world.wait_secs(random.pick(&[1, 7, 30])),
             4 => {
-                let publish =
-                    Publish { topic: "a", qos: random.pick(&QOS), payload: b"x", ..Publish::default() };
+                let publish = Publish {
+                    topic: "a",
+                    qos: random.pick(&QOS),
+                    payload: b"x",
+                    ..Publish::default()
+                };
                 world.broker.publish(world.now, &publish).unwrap();
                 world.poll();
             }
@@ -217,7 +232,10 @@ fn finish(world: &mut World, peers: Vec<(Peer, Version)>, breaks: bool) {
     }
     let counters = world.broker.counters();
     assert_eq!((counters.connections, counters.connected, counters.sessions), (0, 0, 0));
-    assert_eq!((counters.subscriptions, counters.stored_messages, counters.stored_bytes), (0, 0, 0));
+    assert_eq!(
+        (counters.subscriptions, counters.stored_messages, counters.stored_bytes),
+        (0, 0, 0)
+    );
     assert_eq!(world.deadline, None);
     for topic in TOPICS.into_iter().filter(|topic| !topic.is_empty()) {
         let clear = Publish { topic, retain: true, ..Publish::default() };

@@ -219,7 +219,10 @@ impl World {
 
     fn pull(&mut self, peer: Peer) {
         let Transport { connection, reads, raw, looks, .. } = &mut self.transports[peer.0];
-        while *reads {
+        if !*reads {
+            return;
+        }
+        loop {
             let left = self.broker.transmit(self.now, *connection, 1 << 16, &mut self.outgoing);
             while self.outgoing.has_remaining() {
                 let chunk = self.outgoing.chunk();
