@@ -240,3 +240,79 @@ fn a_client_that_subscribes_and_unsubscribes_for_ever_leaves_nothing_behind() {
         assert_eq!(world.broker.counters().subscriptions, 0);
     }
 }
+
+/// SplitMix64.
+fn random(state: &mut u64, below: usize) -> usize {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut x = *state;
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((x ^ (x >> 31)) % below as u64) as usize
+}
+
+#[test]
+fn a_group_gives_each_message_to_one_who_is_there_whoever_comes_and_goes() {
+    // v5 4.8.2 [U5-4.8.2-1]
+    let names: Vec<_> = (0..5).map(|number| format!("c{number}")).collect();
+    let mut seed = 1;
+    for _ in 0..20 {
+        let mut world = World::default();
+        let publisher = world.up(Version::V5, "publisher");
+        // Of each client: its connection, and whether it is a member.
+        let mut clients = vec![(None::<crate::world::Peer>, false); names.len()];
+        for step in 0..120 {
+            let at = random(&mut seed, names.len());
+            let (peer, is_member) = &mut clients[at];
+            match (random(&mut seed, 6), *peer) {
+                (0 | 1, _) | (_, None) => {
+                    *peer = Some(world.join_again(&lasting(Version::V5, &names[at])));
+                }
+                (2, Some(up)) => {
+                    world.lose(up);
+                    *peer = None;
+                }
+                (3, Some(_)) => {
+                    let _ = world.broker.end_session(world.now, &names[at]);
+                    world.poll();
+                    (*peer, *is_member) = (None, false);
+                }
+                (4, Some(up)) if *is_member => {
+                    world.send(
+                        up,
+                        sansio_mqtt::Unsubscribe::new(crate::world::id(9), &["$share/g/t"]),
+                    );
+                    *is_member = false;
+                }
+                (_, Some(up)) => {
+                    let group = [sansio_mqtt::Subscription::new("$share/g/t", QoS::AtLeastOnce)];
+                    world.send(up, sansio_mqtt::Subscribe::new(crate::world::id(9), &group));
+                    *is_member = true;
+                }
+            }
+            let drain = |world: &mut World| {
+                let mut messages = Vec::new();
+                for (index, (peer, _)) in clients.iter().enumerate() {
+                    for packet in peer.map(|peer| world.packets(peer)).unwrap_or_default() {
+                        let sansio_mqtt::Packet::Publish(publish) = packet.packet() else {
+                            continue;
+                        };
+                        messages.push(index);
+                        let ack = sansio_mqtt::PubAck::new(publish.packet_id.unwrap());
+                        world.send(peer.unwrap(), ack);
+                    }
+                }
+                messages
+            };
+            // What waited for who was not there.
+            while !drain(&mut world).is_empty() {}
+            world.send(publisher, publish("t", QoS::AtLeastOnce, 1, "x"));
+            let answer = world.raw(publisher);
+            let messages = drain(&mut world);
+            let there = clients.iter().filter(|one| one.0.is_some() && one.1).count();
+            let members = clients.iter().filter(|one| one.1).count();
+            assert_eq!(messages.len(), there.min(1), "step {step}: {clients:?}");
+            assert!(messages.iter().all(|index| clients[*index].1));
+            assert_eq!(answer.len(), if members > 0 { 4 } else { 5 }, "step {step}: {answer:?}");
+        }
+    }
+}

@@ -252,9 +252,10 @@ fn finish(world: &mut World, peers: Vec<(Peer, Version)>, breaks: bool) {
 
 #[test]
 fn whatever_clients_say_nothing_is_left_when_they_are_gone() {
-    let first = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-    let seeds = first.map_or(0..300, |seed: u64| seed..seed + 1);
-    for seed in seeds {
+    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
+    // SEED is the first one, and RUNS how many.
+    let (first, runs): (u64, u64) = (number("SEED").unwrap_or(0), number("RUNS").unwrap_or(300));
+    for seed in first..first.saturating_add(runs) {
         println!("SEED={seed}");
         run(seed);
     }
