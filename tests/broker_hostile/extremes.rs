@@ -320,3 +320,67 @@ fn work_of_one_packet_counts_in_the_budget_of_a_read() {
     let taken = 1_000 - bytes.len() / one.len();
     assert!((1..=20).contains(&taken), "{taken}");
 }
+
+#[test]
+fn of_a_connect_nothing_is_kept_but_the_names_and_the_will() {
+    let properties = vec![Property::UserProperty("key", "value"); 4_000];
+    let password = [7; 10_000];
+    for will in [None, Some(sansio_mqtt::Will { topic: "w", payload: b"x", ..Default::default() })]
+    {
+        let mut world = World::default();
+        let bytes = encode(
+            Version::V5,
+            Connect {
+                will,
+                user_name: Some("user"),
+                password: Some(&password),
+                properties: Properties::List(&properties),
+                ..of(Version::V5, "c")
+            },
+        );
+        // As large as a plain one, of which tables have grown.
+        let plain = world.up(Version::V5, "plain");
+        let _ = world.raw(plain);
+        let before = memory::held();
+        let peer = world.open(Version::V5);
+        let _ = world.flood(peer, &bytes);
+        assert_eq!(world.raw(peer)[0], 0x20);
+        let held = memory::held() - before;
+        assert!(held < 4_096, "{held}");
+    }
+}
+
+#[test]
+fn a_wrapper_that_asks_for_outputs_late_finds_them_all() {
+    let mut world = World::default();
+    let (now, broker) = (world.now, &mut world.broker);
+    let connect = encode(Version::V3_1_1, of(Version::V3_1_1, "c"));
+    let ids: Vec<_> = (0..500)
+        .map(|_| {
+            let id = broker.transport_opened(now).unwrap();
+            let mut bytes = BytesMut::from(&connect[..]);
+            let _ = broker.receive(now, id, &mut bytes);
+            id
+        })
+        .collect();
+    // All of them have the same name: each closes the one before.
+    let (mut connects, mut ended, mut closed) = (0, 0, 0);
+    loop {
+        match broker.poll_output() {
+            Output::Event(sansio_mqtt::broker::Event::Connect { connection, .. }) => {
+                connects += 1;
+                broker.accept(now, connection, &Acceptance::default()).unwrap();
+            }
+            Output::Event(sansio_mqtt::broker::Event::Disconnected { cause, .. }) => {
+                ended += 1;
+                assert_eq!(cause, DisconnectCause::TakenOver);
+            }
+            Output::Close(_) => closed += 1,
+            Output::Timeout(_) => break,
+            _ => {}
+        }
+    }
+    assert_eq!((connects, ended, closed), (500, 499, 499));
+    assert_eq!(broker.session("c").unwrap().connection, ids.last().copied());
+    assert_eq!(broker.counters().connections, 1);
+}
