@@ -12,6 +12,7 @@ mod known_faults;
 mod known_machine_faults;
 mod large;
 mod limits;
+mod listener;
 #[path = "../support/counting.rs"]
 mod memory;
 mod names;

@@ -1,13 +1,14 @@
 //! Clients that say anything in any order, well-formed or not: whatever they do, the broker goes on
-//! and serves the others, and when all are gone nothing is left.
+//! tells each of them nothing but what it may hear, and when all are gone nothing is left.
 
 use sansio_mqtt::broker::{Options, Overflow};
 use sansio_mqtt::{
-    Auth, Connect, Disconnect, Packet, PacketId, Properties, Property, PubAck, PubComp, PubRec,
-    PubRel, Publish, QoS, ReasonCode, RetainHandling, Subscribe, Subscription, Unsubscribe,
+    Auth, Connect, Decoder, Disconnect, Packet, PacketId, Properties, Property, PubAck, PubComp,
+    PubRec, PubRel, Publish, QoS, ReasonCode, RetainHandling, Subscribe, Subscription, Unsubscribe,
     Version, Will,
 };
 
+use crate::listener::Listener;
 use crate::world::{Peer, QOS, World, encode, of, options_with};
 
 /// SplitMix64: the same numbers from the same seed.
@@ -164,66 +165,85 @@ fn options(random: &mut Random) -> Options {
     })
 }
 
+/// A client, and what it knows of its connection.
+struct Client {
+    peer: Peer,
+    version: Version,
+    listener: Listener,
+}
+
+impl Client {
+    fn join(world: &mut World, random: &mut Random) -> Self {
+        let version = random.pick(&Version::ALL);
+        let bytes = connect(random, version);
+        let mut decoder = Decoder::from_client();
+        let Ok(Some((Packet::Connect(connect), _))) = decoder.decode(&bytes) else { panic!() };
+        let listener = Listener::new(&connect);
+        let peer = world.open(version);
+        world.send_bytes(peer, &bytes);
+        Self { peer, version, listener }
+    }
+
+    fn listen(&mut self, world: &mut World) {
+        world.packets(self.peer).iter().for_each(|packet| self.listener.hears(packet));
+    }
+}
+
 fn run(seed: u64) {
     let mut random = Random(seed);
     let breaks = seed % 2 == 1;
     let mut world = World::new(options(&mut random));
-    let mut peers: Vec<(Peer, Version)> = Vec::new();
+    let mut clients: Vec<Client> = Vec::new();
     for _ in 0..250 {
-        if peers.len() < 2 || random.one_in(12) {
-            let version = random.pick(&Version::ALL);
-            let peer = world.open(version);
-            world.ignore(peer);
-            let bytes = connect(&mut random, version);
-            world.send_bytes(peer, &bytes);
-            peers.push((peer, version));
+        if clients.len() < 2 || random.one_in(12) {
+            clients.push(Client::join(&mut world, &mut random));
         }
-        let at = random.below(peers.len());
-        let (peer, version) = peers[at];
-        match random.below(40) {
-            0 => world.block(peer),
-            1 => world.unblock(peer),
-            2 => {
-                world.lose(peer);
-                peers.swap_remove(at);
+        let at = random.below(clients.len());
+        if random.one_in(20) {
+            world.lose(clients[at].peer);
+            clients.swap_remove(at);
+        } else {
+            step(&mut world, &mut random, &mut clients[at], breaks);
+        }
+        clients.iter_mut().for_each(|client| client.listen(&mut world));
+    }
+    finish(&mut world, &clients, breaks);
+}
+
+/// A client does something, or something happens.
+fn step(world: &mut World, random: &mut Random, client: &mut Client, breaks: bool) {
+    let (peer, now) = (client.peer, world.now);
+    match random.below(40) {
+        0 => world.block(peer),
+        1 => world.unblock(peer),
+        2 | 3 => world.wait_secs(random.pick(&[1, 7, 30])),
+        4 => {
+            let qos = random.pick(&QOS);
+            let publish = Publish { topic: "a", qos, payload: b"x", ..Publish::default() };
+            world.broker.publish(now, &publish).unwrap();
+        }
+        5 => drop(world.broker.end_session(now, "c1")),
+        6 => {
+            let auth = Auth { reason_code: ReasonCode::SUCCESS, ..Auth::default() };
+            let _ = world.broker.authenticate(now, world.id(peer), &auth);
+        }
+        _ => {
+            let mut bytes = packet(random, client.version);
+            if breaks && random.one_in(40) && !bytes.is_empty() {
+                let index = random.below(bytes.len());
+                bytes[index] ^= 1 << random.below(8);
             }
-            3 => world.wait_secs(random.pick(&[1, 7, 30])),
-            4 => {
-                let publish = Publish {
-                    topic: "a",
-                    qos: random.pick(&QOS),
-                    payload: b"x",
-                    ..Publish::default()
-                };
-                world.broker.publish(world.now, &publish).unwrap();
-                world.poll();
-            }
-            5 => {
-                let _ = world.broker.end_session(world.now, "c1");
-                world.poll();
-            }
-            6 => {
-                let auth = Auth { reason_code: ReasonCode::SUCCESS, ..Auth::default() };
-                let _ = world.broker.authenticate(world.now, world.id(peer), &auth);
-                world.poll();
-            }
-            _ => {
-                let mut bytes = packet(&mut random, version);
-                if breaks && random.one_in(40) && !bytes.is_empty() {
-                    let index = random.below(bytes.len());
-                    bytes[index] ^= 1 << random.below(8);
-                }
-                world.send_bytes(peer, &bytes);
-            }
+            client.listener.says(&bytes);
+            world.send_bytes(peer, &bytes);
         }
     }
-    finish(&mut world, peers, breaks);
+    world.poll();
 }
 
 /// Everybody goes, time goes by, and nothing is left.
-fn finish(world: &mut World, peers: Vec<(Peer, Version)>, breaks: bool) {
-    for (peer, _) in peers {
-        world.lose(peer);
+fn finish(world: &mut World, clients: &[Client], breaks: bool) {
+    for client in clients {
+        world.lose(client.peer);
     }
     world.wait_secs(1_000);
     for client_id in ["c0", "c1", "c2", "#"] {
@@ -251,7 +271,7 @@ fn finish(world: &mut World, peers: Vec<(Peer, Version)>, breaks: bool) {
 }
 
 #[test]
-fn whatever_clients_say_nothing_is_left_when_they_are_gone() {
+fn whatever_clients_say_each_hears_what_it_may_and_nothing_is_left_when_they_are_gone() {
     let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
     // SEED is the first one, and RUNS how many.
     let (first, runs): (u64, u64) = (number("SEED").unwrap_or(0), number("RUNS").unwrap_or(300));
