@@ -1,0 +1,11 @@
+//! The broker machine and scripted clients, by chapter of the standard.
+//!
+//! Each scenario runs in all the ways that [`world::scenario`] names: input whole and cut at every
+//! byte, output pulled whole and packet by packet. What is sent and what the application is told is
+//! the same in all of them.
+
+#![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "what fails may panic")]
+
+mod rights;
+mod words;
+mod world;
