@@ -6,6 +6,8 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "what fails may panic")]
 
+mod chapter_3_connack;
+mod chapter_3_connect;
 mod rights;
 mod words;
 mod world;
