@@ -8,6 +8,7 @@
 
 mod chapter_3_connack;
 mod chapter_3_connect;
+mod chapter_3_publish;
 mod rights;
 mod words;
 mod world;
