@@ -9,6 +9,8 @@
 mod chapter_3_connack;
 mod chapter_3_connect;
 mod chapter_3_publish;
+mod chapter_3_retain;
+mod chapter_3_subscribe;
 mod rights;
 mod words;
 mod world;
