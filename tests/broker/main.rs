@@ -8,9 +8,11 @@
 
 mod chapter_3_connack;
 mod chapter_3_connect;
+mod chapter_3_disconnect;
 mod chapter_3_publish;
 mod chapter_3_retain;
 mod chapter_3_subscribe;
+mod chapter_3_will;
 mod rights;
 mod words;
 mod world;

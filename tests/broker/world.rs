@@ -194,6 +194,10 @@ impl World {
         self.transports[peer.0].connection
     }
 
+    pub(crate) fn version(&self, peer: Peer) -> Version {
+        self.transports[peer.0].version
+    }
+
     /// Whether the broker has closed the transport.
     pub(crate) fn closed(&self, peer: Peer) -> bool {
         self.transports[peer.0].closed.is_some()
