@@ -19,6 +19,27 @@ use crate::version::Version;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub(crate) u64);
 
+/// What a machine did with the bytes that it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[must_use]
+pub enum Received {
+    /// All whole packets were taken; what is left is the beginning of one.
+    Drained,
+    /// There may be more, of which nothing is taken until the output `Resume` says so. Read no more
+    /// from the transport until then, so that it holds the other end back.
+    Paused,
+}
+
+/// What a machine left behind when bytes were pulled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[must_use]
+pub enum Transmitted {
+    /// Nothing: the output `Transmit` tells when there is more.
+    All,
+    /// What the limit had no room for: call again when the transport has taken what there is.
+    More,
+}
+
 /// The stream of one connection.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -64,6 +85,11 @@ impl Link {
         packet.encode(self.version, &mut frame)?;
         self.control.push_back(frame);
         Ok(())
+    }
+
+    /// Adds a packet that goes out before everything else, encoded.
+    pub(crate) fn control_frame(&mut self, frame: Vec<u8>) {
+        self.control.push_back(frame);
     }
 
     /// PINGREQ goes out next.

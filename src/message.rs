@@ -13,6 +13,7 @@ use crate::packet::{Packet, Publish};
 use crate::packet_id::PacketId;
 use crate::packet_type::Places;
 use crate::properties::{Properties, PropertyBlock};
+use crate::property::Property;
 use crate::property_id::PropertyId;
 use crate::qos::QoS;
 use crate::text;
@@ -167,23 +168,12 @@ impl Builder {
         Part { start, end: self.end() }
     }
 
-    /// Adds those properties that `wanted` holds for.
-    fn add_properties(
-        &mut self,
-        properties: &Properties<'_>,
-        wanted: impl Fn(PropertyId) -> bool,
-    ) -> Part {
+    /// Adds Subscription Identifiers, as properties.
+    fn add_identifiers(&mut self, properties: &Properties<'_>) -> Part {
         let start = self.end();
-        match properties {
-            _ if properties.is_empty() => {}
-            Properties::Block(block) if block.has_only(&wanted) => {
-                self.storage.extend_from_slice(block.bytes());
-            }
-            _ => properties
-                .iter()
-                .filter(|property| wanted(property.id()))
-                .for_each(|property| property.write(&mut self.storage)),
-        }
+        properties
+            .subscription_identifiers()
+            .for_each(|id| Property::SubscriptionIdentifier(id).write(&mut self.storage));
         Part { start, end: self.end() }
     }
 }
@@ -447,14 +437,12 @@ impl Builder {
     /// Adds all but the payload.
     fn add_head(&mut self, publish: &Publish<'_>) {
         self.parts.topic = self.add(publish.topic.as_bytes());
-        self.parts.properties = self.add_properties(&publish.properties, is_end_to_end);
-        self.parts.present = publish.properties.present();
+        let start = self.end();
+        self.parts.present = write_end_to_end(&publish.properties, &mut self.storage);
+        self.parts.properties = Part { start, end: self.end() };
         if publish.properties.contains(PropertyId::SubscriptionIdentifier) {
-            let is_identifier = |id| id == PropertyId::SubscriptionIdentifier;
-            self.parts.identifiers = self.add_properties(&publish.properties, is_identifier);
+            self.parts.identifiers = self.add_identifiers(&publish.properties);
         }
-        self.parts.present &=
-            !PropertyBlock::bits([PropertyId::TopicAlias, PropertyId::SubscriptionIdentifier]);
     }
 }
 
@@ -490,9 +478,25 @@ impl fmt::Debug for Message {
     }
 }
 
-/// Whether a property of a PUBLISH is of the message, and not of the connection it came over.
-fn is_end_to_end(id: PropertyId) -> bool {
-    !matches!(id, PropertyId::TopicAlias | PropertyId::SubscriptionIdentifier)
+/// Properties of a PUBLISH, or of a Will, that are not of the message.
+const APART: [PropertyId; 3] =
+    [PropertyId::TopicAlias, PropertyId::SubscriptionIdentifier, PropertyId::WillDelayInterval];
+
+/// Appends those properties of a PUBLISH, or of a Will, that go from end to end, and says which
+/// there are, as a [`PropertyBlock`] knows them.
+#[inline]
+pub(crate) fn write_end_to_end(properties: &Properties<'_>, out: &mut Vec<u8>) -> u64 {
+    let apart = PropertyBlock::bits(APART);
+    match properties {
+        Properties::Block(block) if block.present() & apart == 0 => {
+            out.extend_from_slice(block.bytes());
+        }
+        _ => properties
+            .iter()
+            .filter(|property| !APART.contains(&property.id()))
+            .for_each(|property| property.write(out)),
+    }
+    properties.present() & !apart
 }
 
 #[cfg(test)]

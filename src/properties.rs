@@ -85,12 +85,6 @@ impl<'a> PropertyBlock<'a> {
         self.present
     }
 
-    /// Whether `wanted` holds for each property.
-    pub(crate) fn has_only(&self, wanted: impl Fn(PropertyId) -> bool) -> bool {
-        let is_wanted = |id: PropertyId| self.present & bit(id.get()) == 0 || wanted(id);
-        PropertyId::ALL.into_iter().all(is_wanted)
-    }
-
     pub(crate) const fn bytes(&self) -> &'a [u8] {
         self.bytes
     }

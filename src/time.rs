@@ -46,6 +46,13 @@ impl Instant {
         Self(self.0.saturating_sub(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)))
     }
 
+    /// The seconds from `now` until then, rounded up.
+    #[inline]
+    pub(crate) fn seconds_from(self, now: Self) -> u32 {
+        let micros = self.0.saturating_sub(now.0);
+        u32::try_from(micros.div_ceil(1_000_000)).unwrap_or(u32::MAX)
+    }
+
     /// How long after `earlier` this is; zero if it is not.
     pub const fn duration_since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))

@@ -1,4 +1,48 @@
-//! Parts of a broker, without I/O: whom a message goes to.
+//! The broker machine: an MQTT broker without I/O.
+//!
+//! A [`Broker`] is all that is behind a listening socket: connections, sessions, subscriptions,
+//! retained messages and Wills, for clients of 3.1, 3.1.1 and 5.0 side by side. A wrapper tells it
+//! of transports that were opened and closed, carries bytes both ways, and does what
+//! [`poll_output`](Broker::poll_output) says, whenever it has called something else. See
+//! `examples/broker` for one over TCP.
+//!
+//! ```
+//! use bytes::{Buf, BytesMut};
+//! use sansio_mqtt::broker::{Acceptance, AllowAll, Broker, Event, Options, Output};
+//! use sansio_mqtt::{Instant, Outgoing};
+//!
+//! let mut broker = Broker::new(Options::new(0x5eed), Box::new(AllowAll));
+//! let now = Instant::from_micros(0);
+//! let connection = broker.transport_opened(now)?;
+//! // A client has sent CONNECT and PINGREQ.
+//! let mut incoming = BytesMut::from(&b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01c\xc0\x00"[..]);
+//! let _ = broker.receive(now, connection, &mut incoming);
+//! let mut outgoing = Outgoing::new();
+//! loop {
+//!     match broker.poll_output() {
+//!         Output::Event(Event::Connect { connection, request }) => {
+//!             assert_eq!(request.client_id(), "c");
+//!             broker.accept(now, connection, &Acceptance::default())?;
+//!         }
+//!         Output::Event(event) => println!("{event:?}"),
+//!         Output::Transmit(connection) => {
+//!             // To be written to the transport of the connection.
+//!             let _ = broker.transmit(now, connection, 16 * 1024, &mut outgoing);
+//!         }
+//!         Output::Resume(connection) => {
+//!             let _ = broker.receive(now, connection, &mut incoming);
+//!         }
+//!         Output::Close(_connection) => {} // The transport is shut down.
+//!         Output::Store(_) => {}
+//!         // Wait for bytes, for the deadline at most, and then tell the broker.
+//!         Output::Timeout(_deadline) => break,
+//!     }
+//! }
+//! assert_eq!(outgoing.copy_to_bytes(6), &b"\x20\x02\x00\x00\xd0\x00"[..]);
+//! # Ok::<(), sansio_mqtt::broker::CallError>(())
+//! ```
+//!
+//! Its parts for routing can be used without it:
 //!
 //! | | |
 //! |---|---|
@@ -10,22 +54,215 @@
 //! number of the caller's choice. Nothing in them recurses, no order depends on hashes, and
 //! matching allocates nothing once its [`Scratch`] has grown.
 
+mod ack;
+mod acknowledging;
+mod administration;
+mod authenticating;
+mod authorizer;
+mod connack;
+mod connection;
+mod delivery;
+mod ending;
+mod error;
+mod event;
 mod filters;
 mod grant;
+mod handshake;
 mod hash;
+mod inbound;
 mod levels;
+mod machine;
 mod members;
+mod messages;
+mod options;
+mod publishing;
+mod receiving;
 mod retained;
+mod routing;
 mod select;
+mod session;
 mod shared;
 mod slab;
 mod small_text;
+mod subscribing;
 mod subscriptions;
+mod timers;
+mod transmitting;
 mod tree;
 
-pub use filters::FilterKey;
-pub use grant::{Grant, InsertError};
-pub use retained::{Retained, RetainedError, RetainedLimits};
-pub use shared::{GroupKey, SharedGroup, SharedSubscriptions};
-pub use subscriptions::{Inserted, Subscriptions};
-pub use tree::Scratch;
+pub use self::authorizer::{AllowAll, Authorizer, Client, Decision, Forwarded};
+pub use self::error::{CallError, DisconnectCause, Violation};
+pub use self::event::{Acceptance, ConnectRequest, Counters, Event, Output, Routed, SessionInfo};
+pub use self::filters::FilterKey;
+pub use self::grant::{Grant, InsertError};
+pub use self::machine::Broker;
+pub use self::options::{Options, Overflow};
+pub use self::retained::{Retained, RetainedError, RetainedLimits};
+pub use self::shared::{GroupKey, SharedGroup, SharedSubscriptions};
+pub use self::subscriptions::{Inserted, Subscriptions};
+pub use self::tree::Scratch;
+pub use crate::link::{ConnectionId, Received, Transmitted};
+pub use crate::session::store::{Sequence, Store};
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use hashbrown::HashTable;
+
+use self::connection::{Connection, Pause, Phase};
+use self::hash::Seed;
+use self::machine::NUMBER_BITS;
+use self::messages::Messages;
+use self::slab::Slab;
+use self::timers::{Timer, Timers};
+use crate::decoder::Decoder;
+use crate::link::Link;
+use crate::session::store::Log;
+use crate::time::Instant;
+use crate::version::Version;
+
+impl Broker {
+    /// A broker that keeps everything in memory only.
+    pub fn new(options: Options, authorizer: Box<dyn Authorizer + Send>) -> Self {
+        let seed = options.seed;
+        Self {
+            now: Instant::default(),
+            log: Log::default(),
+            authorizer,
+            connections: Slab::new(),
+            opened: 0,
+            sessions: Slab::new(),
+            by_client: HashTable::new(),
+            seed: Seed::new(seed),
+            assigned: 0,
+            subscriptions: Subscriptions::new(seed),
+            shared: SharedSubscriptions::new(seed),
+            retained: Retained::new(seed, options.retained),
+            messages: Messages::new(),
+            timers: Timers::default(),
+            events: VecDeque::new(),
+            ready: VecDeque::new(),
+            resumed: VecDeque::new(),
+            closed: VecDeque::new(),
+            wills: VecDeque::new(),
+            overflowed: VecDeque::new(),
+            scratch: Scratch::new(),
+            targets: Vec::new(),
+            work: 0,
+            counters: Counters::default(),
+            is_shutting_down: false,
+            options,
+        }
+    }
+
+    /// A transport is there: a client can be heard over it, which has to connect within the
+    /// [time](Options::connect_timeout) that there is.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::TooManyConnections`]; [`CallError::ShuttingDown`].
+    pub fn transport_opened(&mut self, now: Instant) -> Result<ConnectionId, CallError> {
+        if self.is_shutting_down {
+            return Err(CallError::ShuttingDown);
+        }
+        let maximum = self.options.maximum_connections.min((1 << NUMBER_BITS) - 1);
+        if self.connections.len() >= maximum {
+            return Err(CallError::TooManyConnections);
+        }
+        self.advance(now);
+        let number = self.connections.insert(None).ok_or(CallError::TooManyConnections)?;
+        self.opened = self.opened.saturating_add(1);
+        self.counters.transports = self.opened;
+        let id = ConnectionId(self.opened << NUMBER_BITS | u64::from(number));
+        let decoder =
+            Decoder::from_client().with_maximum_packet_size(self.options.maximum_connect_size);
+        let mut link = Link::new(id, Version::V5, decoder);
+        link.deadline = Some(self.now + self.options.connect_timeout);
+        if let Some(slot) = self.connections.get_mut(number) {
+            *slot = Some(Connection::new(link, self.now));
+        }
+        self.schedule(number);
+        Ok(id)
+    }
+
+    /// The transport is gone. What is said of a connection that has ended has no effect.
+    pub fn transport_closed(&mut self, now: Instant, connection: ConnectionId) {
+        self.advance(now);
+        self.lost(connection);
+        self.settle();
+    }
+
+    /// Does what is due by now.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.advance(now);
+        while let Some(timer) = self.timers.pop(self.now) {
+            match timer {
+                Timer::Connection(number) => self.on_connection_timer(number),
+                Timer::Session(number) => self.on_session_timer(number),
+            }
+            self.settle();
+        }
+    }
+
+    fn on_connection_timer(&mut self, number: u32) {
+        let now = self.now;
+        let Some(connection) = self.connection_mut(number) else { return };
+        connection.timer = None;
+        if connection.deadline().is_none_or(|deadline| deadline > now) {
+            return self.schedule(number);
+        }
+        if connection.link.is_closing() {
+            self.finish(number);
+        } else if matches!(connection.phase, Phase::Up) {
+            self.end(number, DisconnectCause::KeepAliveTimeout);
+        } else {
+            self.end(number, DisconnectCause::ConnectTimeout);
+        }
+    }
+
+    /// A Will is due, or the session is over.
+    fn on_session_timer(&mut self, number: u32) {
+        let now = self.now;
+        let Some(session) = self.session_mut(number) else { return };
+        session.timer = None;
+        let client = session.client.clone();
+        if session.expires.is_some_and(|expires| expires <= now) {
+            return self.end_session_numbered(number);
+        }
+        if let Some(will) = session.will.take_if(|will| will.at <= now) {
+            self.wills.push_back((will.message, client));
+        }
+        self.schedule_session(number);
+    }
+
+    /// What the wrapper has to do next; ask until it is [`Output::Timeout`].
+    pub fn poll_output(&mut self) -> Output {
+        if let Some(store) = self.log.poll() {
+            return Output::Store(store);
+        }
+        if let Some(event) = self.events.pop_front() {
+            return Output::Event(event);
+        }
+        if let Some(connection) = self.closed.pop_front() {
+            return Output::Close(connection);
+        }
+        while let Some(connection) = self.ready.pop_front() {
+            if self.find(connection).is_some() {
+                return Output::Transmit(connection);
+            }
+        }
+        while let Some(connection) = self.resumed.pop_front() {
+            let now = self.now;
+            if let Some(number) = self.find(connection)
+                && let Some(found) = self.connection_mut(number)
+                && found.paused.take_if(|pause| *pause == Pause::Work).is_some()
+            {
+                found.last_received = now;
+                self.schedule(number);
+                return Output::Resume(connection);
+            }
+        }
+        Output::Timeout(self.timers.first())
+    }
+}

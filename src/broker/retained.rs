@@ -1,10 +1,12 @@
 //! The last message of each topic, for those who subscribe later. MQTT 5.0 §3.3.1.3
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
 
 use thiserror::Error;
 
+use crate::broker::authorizer::Client;
 use crate::broker::hash::Seed;
 use crate::broker::slab::Slab;
 use crate::broker::tree::{NONE, Scratch, Tree};
@@ -42,6 +44,7 @@ use crate::time::Instant;
 pub struct Retained {
     tree: Tree,
     messages: Slab<Option<Entry>>,
+    len: usize,
     limits: RetainedLimits,
     bytes: usize,
     /// Nothing expires before.
@@ -77,32 +80,50 @@ pub enum RetainedError {
 
 #[derive(Debug)]
 struct Entry {
-    message: Message,
-    expires: Option<Instant>,
+    /// `None` when it was removed while a cursor was at it.
+    kept: Option<Kept>,
     node: u32,
+    /// How many cursors are at it.
+    cursors: u32,
 }
 
-impl Entry {
+/// A message that is retained.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) message: Message,
+    pub(super) expires: Option<Instant>,
+    /// Who published it.
+    pub(super) publisher: Option<Arc<Client>>,
+}
+
+impl Kept {
     fn has_expired(&self, now: Instant) -> bool {
         self.expires.is_some_and(|expires| expires <= now)
     }
+}
+
+/// How far a filter's messages were read, between two calls of [`Retained::next`].
+#[derive(Debug, Default)]
+pub(super) struct Cursor {
+    /// The message that was read last.
+    at: Option<u32>,
 }
 
 impl Retained {
     /// Without messages. For the seed, see [`Subscriptions::new`](super::Subscriptions::new).
     pub const fn new(seed: u64, limits: RetainedLimits) -> Self {
         let tree = Tree::new(Seed::new(seed));
-        Self { tree, messages: Slab::new(), limits, bytes: 0, earliest: None }
+        Self { tree, messages: Slab::new(), len: 0, limits, bytes: 0, earliest: None }
     }
 
     /// How many there are, those that have expired and were not looked at since among them.
     pub const fn len(&self) -> usize {
-        self.messages.len()
+        self.len
     }
 
     /// Whether there is none.
     pub const fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.len == 0
     }
 
     /// How many bytes they hold, as [`Message::size`] counts them.
@@ -125,20 +146,32 @@ impl Retained {
         message: Message,
         expires: Option<Instant>,
     ) -> Result<Option<Message>, RetainedError> {
+        self.insert_from(now, message, expires, None)
+    }
+
+    /// As [`insert`](Self::insert), with who published the message.
+    pub(super) fn insert_from(
+        &mut self,
+        now: Instant,
+        message: Message,
+        expires: Option<Instant>,
+        publisher: Option<Arc<Client>>,
+    ) -> Result<Option<Message>, RetainedError> {
         let mut refused = self.check(&message);
         if refused.is_err() && self.earliest.is_some_and(|earliest| earliest <= now) {
             self.remove_expired(now);
             refused = self.check(&message);
         }
         refused?;
-        let full = RetainedError::TooMany(self.messages.len());
+        let full = RetainedError::TooMany(self.len);
         let node = self.tree.make(Some(message.topic())).ok_or(full)?;
         let id = self.tree.node(node).map_or(NONE, |node| node.here);
         let size = message.size();
-        let entry = Entry { message: message.into_own(), expires, node };
+        let kept = Kept { message: message.into_own(), expires, publisher };
         let before = match self.messages.get_mut(id) {
-            Some(slot) => slot.replace(entry),
-            None => {
+            Some(Some(entry)) => entry.kept.replace(kept),
+            _ => {
+                let entry = Entry { kept: Some(kept), node, cursors: 0 };
                 let Some(id) = self.messages.insert(Some(entry)) else {
                     self.tree.prune(node);
                     return Err(full);
@@ -149,19 +182,22 @@ impl Retained {
                 None
             }
         };
-        let freed = before.as_ref().map_or(0, |entry| entry.message.size());
+        if before.is_none() {
+            self.len = self.len.saturating_add(1);
+        }
+        let freed = before.as_ref().map_or(0, |kept| kept.message.size());
         self.bytes = self.bytes.saturating_sub(freed).saturating_add(size);
         self.earliest = [self.earliest, expires].into_iter().flatten().min();
-        Ok(before.map(|entry| entry.message))
+        Ok(before.map(|kept| kept.message))
     }
 
     /// Whether there is room for a message.
     fn check(&self, message: &Message) -> Result<(), RetainedError> {
         let RetainedLimits { maximum_count, maximum_bytes } = self.limits;
-        let before = self.entry(message.topic());
-        let freed = before.map_or(0, |entry| entry.message.size());
+        let before = self.kept(message.topic());
+        let freed = before.map_or(0, |kept| kept.message.size());
         let bytes = self.bytes.saturating_sub(freed).saturating_add(message.size());
-        if before.is_none() && self.messages.len() >= maximum_count {
+        if before.is_none() && self.len >= maximum_count {
             return Err(RetainedError::TooMany(maximum_count));
         }
         // A smaller one may come in place of a larger one, whatever the limit is now.
@@ -171,35 +207,88 @@ impl Retained {
         Ok(())
     }
 
-    fn entry(&self, topic: &str) -> Option<&Entry> {
+    fn kept(&self, topic: &str) -> Option<&Kept> {
         let node = self.tree.node(self.tree.find(Some(topic))?)?;
-        self.messages.get(node.here)?.as_ref()
+        self.messages.get(node.here)?.as_ref()?.kept.as_ref()
     }
 
     /// The message of a topic, and when it expires; `None` if it has.
     pub fn get(&self, now: Instant, topic: &str) -> Option<(&Message, Option<Instant>)> {
-        let entry = self.entry(topic).filter(|entry| !entry.has_expired(now))?;
-        Some((&entry.message, entry.expires))
+        let kept = self.kept(topic).filter(|kept| !kept.has_expired(now))?;
+        Some((&kept.message, kept.expires))
     }
 
     /// Removes the message of a topic. v5 [MQTT-3.3.1-6], v3.1.1 [MQTT-3.3.1-10]
     pub fn remove(&mut self, topic: &str) -> Option<Message> {
         let node = self.tree.find(Some(topic))?;
-        self.remove_entry(self.tree.node(node)?.here)
+        self.remove_message(self.tree.node(node)?.here)
     }
 
-    fn remove_entry(&mut self, id: u32) -> Option<Message> {
-        self.messages.get(id)?.as_ref()?;
-        let Entry { message, node: place, .. } = self.messages.remove(id)?;
+    fn remove_message(&mut self, id: u32) -> Option<Message> {
+        let entry = self.messages.get_mut(id)?.as_mut()?;
+        let Kept { message, .. } = entry.kept.take()?;
+        self.len = self.len.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(message.size());
-        if let Some(node) = self.tree.node_mut(place) {
-            node.here = NONE;
-        }
-        self.tree.prune(place);
+        self.tidy(id);
         if self.is_empty() {
             self.earliest = None;
         }
         Some(message)
+    }
+
+    /// Removes an entry that has neither a message nor a cursor at it.
+    fn tidy(&mut self, id: u32) {
+        let Some(Some(Entry { kept: None, cursors: 0, node })) = self.messages.get(id) else {
+            return;
+        };
+        let place = *node;
+        self.messages.remove(id);
+        if let Some(node) = self.tree.node_mut(place) {
+            node.here = NONE;
+        }
+        self.tree.prune(place);
+    }
+
+    /// The next message whose topic a filter matches, and that has not expired; at the end the
+    /// cursor is at the beginning again. What is retained in between comes or not, and nothing
+    /// comes twice.
+    pub(super) fn next(
+        &mut self,
+        now: Instant,
+        filter: &str,
+        cursor: &mut Cursor,
+        scratch: &mut Scratch,
+    ) -> Option<&Kept> {
+        let mut behind = None;
+        if let Some(at) = cursor.at {
+            behind = self.messages.get(at).and_then(Option::as_ref).map(|entry| entry.node);
+        }
+        let found = loop {
+            let Some((node, id)) = self.tree.select_next(filter, behind, scratch) else {
+                break None;
+            };
+            behind = Some(node);
+            let entry = self.messages.get(id).and_then(Option::as_ref);
+            let kept = entry.and_then(|entry| entry.kept.as_ref());
+            if kept.is_some_and(|kept| !kept.has_expired(now)) {
+                break Some(id);
+            }
+        };
+        self.leave(cursor);
+        let id = found?;
+        let entry = self.messages.get_mut(id)?.as_mut()?;
+        entry.cursors = entry.cursors.saturating_add(1);
+        cursor.at = Some(id);
+        entry.kept.as_ref()
+    }
+
+    /// A cursor is not needed any more, or begins again.
+    pub(super) fn leave(&mut self, cursor: &mut Cursor) {
+        let Some(at) = cursor.at.take() else { return };
+        if let Some(Some(entry)) = self.messages.get_mut(at) {
+            entry.cursors = entry.cursors.saturating_sub(1);
+            self.tidy(at);
+        }
     }
 
     /// Calls `found` for every message whose topic a filter matches, with when it expires, until
@@ -218,16 +307,16 @@ impl Retained {
         mut found: impl FnMut(&Message, Option<Instant>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         let mut expired = core::mem::take(&mut scratch.expired);
-        let result = self.tree.select(filter, scratch, |id| match self.messages.get(id) {
-            Some(Some(entry)) if entry.has_expired(now) => {
+        let result = self.tree.select(filter, scratch, |id| match self.kept_as(id) {
+            Some(kept) if kept.has_expired(now) => {
                 expired.push(id);
                 ControlFlow::Continue(())
             }
-            Some(Some(entry)) => found(&entry.message, entry.expires),
-            _ => ControlFlow::Continue(()),
+            Some(kept) => found(&kept.message, kept.expires),
+            None => ControlFlow::Continue(()),
         });
         for id in expired.drain(..) {
-            self.remove_entry(id);
+            self.remove_message(id);
         }
         scratch.expired = expired;
         result
@@ -238,15 +327,15 @@ impl Retained {
     pub fn remove_expired(&mut self, now: Instant) -> usize {
         let mut expired = Vec::new();
         let mut earliest = None;
-        for (id, entry) in self.entries() {
-            if entry.has_expired(now) {
+        for (id, kept) in self.all() {
+            if kept.has_expired(now) {
                 expired.push(id);
             } else {
-                earliest = [earliest, entry.expires].into_iter().flatten().min();
+                earliest = [earliest, kept.expires].into_iter().flatten().min();
             }
         }
         for id in &expired {
-            self.remove_entry(*id);
+            self.remove_message(*id);
         }
         self.earliest = earliest;
         expired.len()
@@ -254,11 +343,15 @@ impl Retained {
 
     /// All messages and when they expire, in an order that is the same after the same calls.
     pub fn iter(&self) -> impl Iterator<Item = (&Message, Option<Instant>)> {
-        self.entries().map(|(_, entry)| (&entry.message, entry.expires))
+        self.all().map(|(_, kept)| (&kept.message, kept.expires))
     }
 
-    fn entries(&self) -> impl Iterator<Item = (u32, &Entry)> {
-        self.messages.iter().filter_map(|(id, entry)| Some((id, entry.as_ref()?)))
+    fn all(&self) -> impl Iterator<Item = (u32, &Kept)> {
+        self.messages.iter().filter_map(|(id, entry)| Some((id, entry.as_ref()?.kept.as_ref()?)))
+    }
+
+    fn kept_as(&self, id: u32) -> Option<&Kept> {
+        self.messages.get(id)?.as_ref()?.kept.as_ref()
     }
 }
 

@@ -15,70 +15,124 @@ impl Tree {
         scratch: &mut Scratch,
         mut found: impl FnMut(u32) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
+        let mut at = None;
+        while let Some((node, value)) = self.select_next(filter, at, scratch) {
+            at = Some(node);
+            found(value)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// The next path that a filter matches, behind the node of one that it did: the node, and its
+    /// value.
+    ///
+    /// Who goes on from a node keeps it from being [pruned](Self::prune).
+    pub(super) fn select_next(
+        &self,
+        filter: &str,
+        behind: Option<u32>,
+        scratch: &mut Scratch,
+    ) -> Option<(u32, u32)> {
         let (path, rest) = split_rest(filter);
         let wanted = &mut scratch.wanted;
         wanted.clear();
         for level in path.into_iter().flat_map(levels) {
-            wanted.push(match self.level(level) {
-                _ if level == b"+" => Wanted::Any,
-                Some((level, hash)) => Wanted::Level(level, hash),
-                // No topic has it.
-                None => return ControlFlow::Continue(()),
+            wanted.push(match level {
+                b"+" => Wanted::Any,
+                level => {
+                    // If nobody has it, no topic does.
+                    let (level, hash) = self.level(level)?;
+                    Wanted::Level(level, hash)
+                }
             });
         }
-        let mut walk = Walk { tree: self, at: ROOT, depth: 0 };
-        loop {
-            let down = match wanted.get(walk.depth) {
-                Some(Wanted::Any) => {
-                    walk.tree.node(walk.at).map_or(NONE, |node| node.first_child())
+        let mut walk = Walk { tree: self, wanted, rest, at: ROOT, depth: 0 };
+        match behind {
+            Some(node) => {
+                (walk.at, walk.depth) = (node, self.depth(node));
+                if !walk.step() {
+                    return None;
                 }
-                Some(Wanted::Level(level, hash)) => {
-                    self.child_with(walk.at, *level, *hash).unwrap_or(NONE)
-                }
-                None if rest => {
-                    walk.below(&mut found)?;
-                    NONE
-                }
-                None => {
-                    walk.here(&mut found)?;
-                    NONE
-                }
-            };
-            let is_any = |depth: usize| matches!(wanted.get(depth), Some(Wanted::Any));
-            if !walk.down(down, is_any(walk.depth)) && !walk.on(0, is_any) {
-                return ControlFlow::Continue(());
+            }
+            None => {
+                self.node(ROOT)?;
             }
         }
+        loop {
+            if let Some(value) = walk.value() {
+                return Some((walk.at, value));
+            }
+            if !walk.step() {
+                return None;
+            }
+        }
+    }
+
+    /// How many levels down a node is.
+    fn depth(&self, mut id: u32) -> usize {
+        let mut depth: usize = 0;
+        while let Some(node) = self.node(id)
+            && node.parent != NONE
+        {
+            id = node.parent;
+            depth = depth.saturating_add(1);
+        }
+        depth
     }
 }
 
 /// A place in a tree, and how many levels down it is.
 struct Walk<'a> {
     tree: &'a Tree,
+    wanted: &'a [Wanted],
+    rest: bool,
     at: u32,
     depth: usize,
 }
 
 impl Walk<'_> {
-    /// Goes to a child, or to the first one behind it that a wildcard may match.
-    fn down(&mut self, child: u32, is_any: bool) -> bool {
-        let child = if is_any { self.visible(child, self.depth) } else { child };
-        if child == NONE {
-            return false;
-        }
-        self.at = child;
-        self.depth = self.depth.saturating_add(1);
-        true
+    /// What the filter matches here.
+    fn value(&self) -> Option<u32> {
+        let is_whole = self.depth == self.wanted.len();
+        let is_below = self.rest && self.depth > self.wanted.len();
+        let node = self.tree.node(self.at).filter(|_| is_whole || is_below)?;
+        (node.here != NONE).then_some(node.here)
     }
 
-    /// Goes to the next sibling where `is_any` says that the level was any, else up, but no
-    /// higher than `top`.
-    fn on(&mut self, top: usize, is_any: impl Fn(usize) -> bool) -> bool {
-        while self.depth > top
+    /// Whether the filter takes any level at a depth.
+    fn is_any(&self, depth: usize) -> bool {
+        match self.wanted.get(depth) {
+            Some(wanted) => matches!(wanted, Wanted::Any),
+            None => self.rest,
+        }
+    }
+
+    /// Goes to the next place that the filter's beginning matches; `false` if there is none.
+    fn step(&mut self) -> bool {
+        let node = self.tree.node(self.at);
+        let child = match self.wanted.get(self.depth) {
+            Some(Wanted::Level(level, hash)) => self.tree.child_with(self.at, *level, *hash),
+            _ if self.is_any(self.depth) => {
+                node.map(|node| self.visible(node.first_child(), self.depth))
+            }
+            _ => None,
+        };
+        match child.filter(|child| *child != NONE) {
+            Some(child) => {
+                self.at = child;
+                self.depth = self.depth.saturating_add(1);
+                true
+            }
+            None => self.on(),
+        }
+    }
+
+    /// Goes to the next sibling where any level will do, else up and on from there.
+    fn on(&mut self) -> bool {
+        while let Some(depth) = self.depth.checked_sub(1)
             && let Some(node) = self.tree.node(self.at)
         {
-            let depth = self.depth.saturating_sub(1);
-            if is_any(depth) {
+            if self.is_any(depth) {
                 let next = self.visible(node.next, depth);
                 if next != NONE {
                     self.at = next;
@@ -89,25 +143,6 @@ impl Walk<'_> {
             self.depth = depth;
         }
         false
-    }
-
-    /// All that is here and below.
-    fn below(&mut self, found: &mut impl FnMut(u32) -> ControlFlow<()>) -> ControlFlow<()> {
-        let top = self.depth;
-        loop {
-            self.here(found)?;
-            let first = self.tree.node(self.at).map_or(NONE, |node| node.first_child());
-            if !self.down(first, true) && !self.on(top, |_| true) {
-                return ControlFlow::Continue(());
-            }
-        }
-    }
-
-    fn here(&self, found: &mut impl FnMut(u32) -> ControlFlow<()>) -> ControlFlow<()> {
-        match self.tree.node(self.at) {
-            Some(node) if node.here != NONE => found(node.here),
-            _ => ControlFlow::Continue(()),
-        }
     }
 
     /// A sibling or one behind it, without what a wildcard does not match at the beginning.

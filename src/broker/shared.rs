@@ -92,6 +92,12 @@ impl SharedGroup<'_> {
         self.group.members.len()
     }
 
+    /// Whether there is a member for which `wanted` holds.
+    pub fn any(&self, mut wanted: impl FnMut(u32, Grant) -> bool) -> bool {
+        let wanted = |member, packed| wanted(member, Grant::unpack(packed));
+        self.group.members.find_after(None, wanted).is_some()
+    }
+
     /// The member whose turn it is, of those for which `can_take` holds; all are asked at most
     /// once, in the order of their turns. v5 [U5-4.8.2-1]
     ///
@@ -220,6 +226,13 @@ impl SharedSubscriptions {
     /// What a member was granted.
     pub fn get(&self, key: GroupKey, member: u32) -> Option<Grant> {
         self.groups.get(key.0)?.members.get(member).map(Grant::unpack)
+    }
+
+    /// A group, to find the next member for a message that another one has left behind; `None` if
+    /// it has none.
+    pub fn group_mut(&mut self, key: GroupKey) -> Option<SharedGroup<'_>> {
+        let group = self.groups.get_mut(key.0).filter(|group| group.filter.is_some())?;
+        Some(SharedGroup { key, group })
     }
 
     /// How many members a group has.

@@ -86,6 +86,13 @@ impl<T: Default> Slab<T> {
         value
     }
 
+    /// The number behind the last one that was given.
+    pub(super) fn end(&self) -> u32 {
+        let last = self.chunks.last().map_or(0, Vec::len);
+        let before = self.chunks.len().saturating_sub(1).saturating_mul(CHUNK);
+        u32::try_from(before.saturating_add(last)).unwrap_or(u32::MAX)
+    }
+
     /// All values by their numbers, what is free as its default.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         (0..).zip(self.chunks.iter().flatten())

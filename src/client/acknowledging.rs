@@ -371,7 +371,7 @@ impl Client {
         frame: &[u8],
     ) {
         let Some(entry) = self.outbound.remove(key) else { return };
-        let after = self.forget(entry);
+        let after = self.forget(&entry);
         let PubRecWords { reason_code, packet } = words;
         let packet = packet
             .or_else(|| machine::owned_with(&pub_comp.properties, frame, self.options.version));
@@ -409,7 +409,7 @@ impl Client {
         frame: &[u8],
     ) {
         let Some(entry) = self.outbound.remove(key) else { return };
-        let after = self.forget(entry);
+        let after = self.forget(&entry);
         if properties.is_empty() && !reason_code.is_error() {
             self.published_well(after, entry.handle, reason_code);
             return self.open_window();

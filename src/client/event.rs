@@ -74,27 +74,6 @@ pub enum Output {
     Timeout(Option<Instant>),
 }
 
-/// What [`receive`](crate::client::Client::receive) did with the bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[must_use]
-pub enum Received {
-    /// All whole packets were taken; what is left is the beginning of one.
-    Drained,
-    /// There may be more, of which nothing is taken until [`Output::Resume`] says so. Read no more
-    /// from the transport until then, so that it holds the server back.
-    Paused,
-}
-
-/// What [`transmit`](crate::client::Client::transmit) left behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[must_use]
-pub enum Transmitted {
-    /// Nothing: [`Output::Transmit`] tells when there is more.
-    All,
-    /// What the limit had no room for: call again when the transport has taken what there is.
-    More,
-}
-
 /// Something for the application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -79,15 +79,15 @@ mod transmitting;
 
 pub use self::error::{CallError, DisconnectCause, Failure, RestoreFailure, Violation};
 pub use self::event::{
-    Answer, Connected, Counters, Delivery, DeliveryId, Event, Handle, Output, Published, Received,
-    ServerOptions, Transmitted,
+    Answer, Connected, Counters, Delivery, DeliveryId, Event, Handle, Output, Published,
+    ServerOptions,
 };
 pub use self::machine::Client;
 pub use self::options::{
     Acknowledgement, Authentication, CleanStart, LastWill, Options, Overflow, SessionLost,
     TopicAliases,
 };
-pub use crate::link::ConnectionId;
+pub use crate::link::{ConnectionId, Received, Transmitted};
 pub use crate::session::store::{RestoreError, Sequence, Store};
 
 use alloc::collections::VecDeque;

@@ -250,7 +250,7 @@ impl Client {
         let Some(entry) = self.outbound.remove(key) else { return };
         let mut after = Sequence::default();
         if self.log.is_durable() {
-            if entry.had_message {
+            if entry.message.is_some() {
                 after = self.log.delete(Key::Message(entry.handle).encode());
             }
             if entry.was_in_flight {
@@ -264,12 +264,12 @@ impl Client {
     ///
     /// The message goes last: if a crash leaves it behind, it is sent again, and then completed.
     #[inline]
-    pub(super) fn forget(&mut self, entry: Removed) -> Sequence {
+    pub(super) fn forget(&mut self, entry: &Removed) -> Sequence {
         if !self.log.is_durable() {
             return Sequence::default();
         }
         let mut after = self.log.delete(Key::Flight(entry.handle).encode());
-        if entry.had_message {
+        if entry.message.is_some() {
             after = self.log.delete(Key::Message(entry.handle).encode());
         }
         after

@@ -4,9 +4,8 @@ use bytes::{Buf, BytesMut};
 
 use crate::client::acknowledging::Arrived;
 use crate::client::error::{DisconnectCause, Violation};
-use crate::client::event::Received;
 use crate::client::machine::{self, Client, Connection, Pause, Phase};
-use crate::link::ConnectionId;
+use crate::link::{ConnectionId, Received};
 use crate::message::{Located, Message};
 use crate::packet::ack;
 use crate::packet::{Packet, PubAck, PubComp, PubRec, Publish};

@@ -4,13 +4,13 @@ use bytes::Buf;
 
 use crate::client::acknowledging;
 use crate::client::error::{CallError, DisconnectCause, Failure};
-use crate::client::event::{Handle, Published, Transmitted};
+use crate::client::event::{Handle, Published};
 use crate::client::machine::{Ack, Client};
 use crate::client::operations;
 use crate::client::publishing;
 use crate::client::requests::Role;
 use crate::error::EncodeError;
-use crate::link::{ConnectionId, Link};
+use crate::link::{ConnectionId, Link, Transmitted};
 use crate::message::Message;
 use crate::outgoing::Outgoing;
 use crate::owned_packet::OwnedPacket;
@@ -233,7 +233,8 @@ impl Client {
             packet_id: None,
             properties: parts.properties,
             present: parts.present,
-            expiry: expires.map(|expires| seconds(expires, now)),
+            expiry: expires.map(|expires| expires.seconds_from(now)),
+            identifiers: &[],
             payload: parts.payload,
         };
         let result = if expires.is_some_and(|expires| expires < now) {
@@ -292,7 +293,8 @@ impl Client {
             packet_id: entry.packet_id,
             properties: message.property_bytes(),
             present: message.present(),
-            expiry: entry.expires.map(|expires| seconds(expires, now)),
+            expiry: entry.expires.map(|expires| expires.seconds_from(now)),
+            identifiers: &[],
             payload: message.payload(),
         };
         let size = publish.encoded_len(version, Alias::None);
@@ -462,10 +464,4 @@ fn write_ack(ack: &Ack, link: &Link, out: &mut Outgoing) {
         // Room of its length was made.
         let _ = packet.encode(link.version, &mut out.room(len));
     }
-}
-
-/// The seconds until then, rounded up.
-fn seconds(expires: Instant, now: Instant) -> u32 {
-    let micros = expires.duration_since(now).as_micros();
-    u32::try_from(micros.div_ceil(1_000_000)).unwrap_or(u32::MAX)
 }

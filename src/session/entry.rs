@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use crate::message::Message;
 use crate::owned_packet::OwnedPacket;
 use crate::packet_id::PacketId;
+use crate::qos::QoS;
 use crate::reason::ReasonCode;
 use crate::session::store::Sequence;
 use crate::time::Instant;
@@ -19,15 +20,26 @@ pub(crate) enum Stage {
     AwaitPubComp,
 }
 
+/// What is sent: a message of its own, or one that others share.
+pub(crate) trait Sendable {
+    fn qos(&self) -> QoS;
+}
+
+impl Sendable for Message {
+    fn qos(&self) -> QoS {
+        Self::qos(self)
+    }
+}
+
 /// A message that is not fully acknowledged.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct Entry<M = Message> {
     /// The operation, whose number is also the order in which messages are sent.
     pub(crate) handle: u64,
     /// The order in which they are sent again: that of the messages, and then that of the PUBRECs.
     pub(crate) order: u64,
     /// The message, until its PUBREC.
-    pub(crate) message: Option<Message>,
+    pub(crate) message: Option<M>,
     /// What its PUBREC says beside success.
     pub(crate) pub_rec: Option<Box<PubRecWords>>,
     /// Whether the message is [framed](Message::framed).
@@ -48,7 +60,7 @@ pub(crate) struct Entry {
 impl Entry {
     pub(crate) fn new(handle: u64, message: Message, expires: Option<Instant>) -> Self {
         let size = message.size();
-        Self { is_framed: false, ..Self::framed(handle, message, size, expires) }
+        Self::sized(handle, message, size, expires)
     }
 
     /// One of a [framed](Message::framed) message, whose size is known.
@@ -59,11 +71,19 @@ impl Entry {
         size: usize,
         expires: Option<Instant>,
     ) -> Self {
+        Self { is_framed: true, ..Self::sized(handle, message, size, expires) }
+    }
+}
+
+impl<M> Entry<M> {
+    /// One of a message of so many bytes.
+    #[inline(always)]
+    pub(crate) fn sized(handle: u64, message: M, size: usize, expires: Option<Instant>) -> Self {
         Self {
             handle,
             order: handle,
             size,
-            is_framed: true,
+            is_framed: false,
             message: Some(message),
             pub_rec: None,
             packet_id: None,
@@ -108,12 +128,12 @@ pub(crate) struct PubRecWords {
 }
 
 /// An entry that was taken out.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Removed {
+#[derive(Debug)]
+pub(crate) struct Removed<M = Message> {
     /// The operation.
     pub(crate) handle: u64,
-    /// Whether it still had its message.
-    pub(crate) had_message: bool,
+    /// Its message, if it still had it.
+    pub(crate) message: Option<M>,
     /// Whether it had an identifier.
     pub(crate) was_in_flight: bool,
 }

@@ -9,4 +9,5 @@ pub(crate) mod keep_alive;
 pub(crate) mod outbound;
 pub(crate) mod peer_time;
 pub(crate) mod publish;
+mod resuming;
 pub(crate) mod store;

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use crate::message::Message;
 use crate::packet_id::PacketId;
 use crate::qos::QoS;
-use crate::session::entry::{Entry, Key, PubRecWords, Removed, Stage};
+use crate::session::entry::{Entry, Key, PubRecWords, Removed, Sendable, Stage};
 use crate::session::ids::PacketIds;
 use crate::time::Instant;
 
@@ -22,33 +22,53 @@ pub(crate) enum Misfit {
 }
 
 /// The messages of one direction of a session that are not fully acknowledged.
-#[derive(Debug, Default)]
-pub(crate) struct Outbound {
-    entries: Vec<Option<Entry>>,
-    free: Vec<u32>,
-    ids: PacketIds,
+#[derive(Debug)]
+pub(crate) struct Outbound<M = Message> {
+    pub(super) entries: Vec<Option<Entry<M>>>,
+    pub(super) free: Vec<u32>,
+    pub(super) ids: PacketIds,
     /// Without an identifier, in the order of the calls.
-    queue: VecDeque<Key>,
+    pub(super) queue: VecDeque<Key>,
     /// In flight when the session was resumed, to be sent again as the window opens; after a
     /// connection, what was in its window and never sent.
-    resend: VecDeque<Key>,
+    pub(super) resend: VecDeque<Key>,
     /// In the window, and not pulled on this connection.
-    ready: VecDeque<Key>,
-    window: usize,
-    in_window: usize,
-    len: usize,
-    bytes: usize,
+    pub(super) ready: VecDeque<Key>,
+    pub(super) window: usize,
+    pub(super) in_window: usize,
+    pub(super) len: usize,
+    pub(super) bytes: usize,
     /// Never pulled, with an identifier or without.
-    unsent: usize,
-    unsent_bytes: usize,
+    pub(super) unsent: usize,
+    pub(super) unsent_bytes: usize,
     /// Before this nothing expires of what was never pulled; `None` if none of it does at all.
-    earliest: Option<Instant>,
+    pub(super) earliest: Option<Instant>,
 }
 
 /// Numbers of identifiers from here on are not those of entries.
 const FOREIGN: u32 = 1 << 31;
 
-impl Outbound {
+impl<M> Default for Outbound<M> {
+    fn default() -> Self {
+        Self {
+            entries: Vec::new(),
+            free: Vec::new(),
+            ids: PacketIds::default(),
+            queue: VecDeque::new(),
+            resend: VecDeque::new(),
+            ready: VecDeque::new(),
+            window: 0,
+            in_window: 0,
+            len: 0,
+            bytes: 0,
+            unsent: 0,
+            unsent_bytes: 0,
+            earliest: None,
+        }
+    }
+}
+
+impl<M: Sendable> Outbound<M> {
     /// How many messages are held.
     pub(crate) const fn len(&self) -> usize {
         self.len
@@ -81,7 +101,7 @@ impl Outbound {
 
     /// Takes an entry in, at the end of the queue.
     #[inline]
-    pub(crate) fn push(&mut self, entry: Entry) -> Key {
+    pub(crate) fn push(&mut self, entry: Entry<M>) -> Key {
         let key = self.insert(entry);
         self.enqueue(key);
         key
@@ -89,7 +109,7 @@ impl Outbound {
 
     /// Takes an entry in that is about to be queued, or to enter the window.
     #[inline(always)]
-    pub(crate) fn insert(&mut self, entry: Entry) -> Key {
+    pub(crate) fn insert(&mut self, entry: Entry<M>) -> Key {
         let handle = entry.handle;
         self.len = self.len.saturating_add(1);
         self.unsent = self.unsent.saturating_add(1);
@@ -120,26 +140,26 @@ impl Outbound {
 
     /// The entry, if it is still there.
     #[inline]
-    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Entry> {
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Entry<M>> {
         let entry = self.entries.get_mut(key.index as usize)?.as_mut()?;
         (entry.handle == key.handle).then_some(entry)
     }
 
     #[inline]
-    fn get(&self, key: Key) -> Option<&Entry> {
+    pub(super) fn get(&self, key: Key) -> Option<&Entry<M>> {
         find(&self.entries, key)
     }
 
     /// Takes the entry out, and says what it was.
-    pub(crate) fn remove(&mut self, key: Key) -> Option<Removed> {
+    pub(crate) fn remove(&mut self, key: Key) -> Option<Removed<M>> {
         let slot = self.entries.get_mut(key.index as usize)?;
-        let entry = slot.as_ref().filter(|entry| entry.handle == key.handle)?;
+        let entry = slot.as_mut().filter(|entry| entry.handle == key.handle)?;
         let (size, packet_id, sent) = (entry.size, entry.packet_id, entry.sent);
         self.bytes = self.bytes.saturating_sub(size);
         if entry.in_window {
             self.in_window = self.in_window.saturating_sub(1);
         }
-        let had_message = entry.message.is_some();
+        let message = entry.message.take();
         *slot = None;
         self.free.push(key.index);
         self.len = self.len.saturating_sub(1);
@@ -153,19 +173,19 @@ impl Outbound {
         if self.len == 0 {
             self.release_storage();
         }
-        Some(Removed { handle: key.handle, had_message, was_in_flight: packet_id.is_some() })
+        Some(Removed { handle: key.handle, message, was_in_flight: packet_id.is_some() })
     }
 
     /// A message is sent for the first time, or gone before.
     #[inline]
-    fn no_longer_unsent(&mut self, size: usize) {
+    pub(super) fn no_longer_unsent(&mut self, size: usize) {
         self.unsent = self.unsent.saturating_sub(1);
         self.unsent_bytes = self.unsent_bytes.saturating_sub(size);
     }
 
     /// A message that was never pulled has this expiry.
     #[inline]
-    fn may_expire(&mut self, expires: Instant) {
+    pub(super) fn may_expire(&mut self, expires: Instant) {
         self.earliest = Some(self.earliest.map_or(expires, |earliest| earliest.min(expires)));
     }
 
@@ -269,7 +289,7 @@ impl Outbound {
     /// Lets a message into the window, under an identifier of its own; says whether that is a new
     /// one. `None` if there is no identifier left.
     #[inline(always)]
-    pub(crate) fn enter_window(&mut self, key: Key) -> Option<(&mut Entry, bool)> {
+    pub(crate) fn enter_window(&mut self, key: Key) -> Option<(&mut Entry<M>, bool)> {
         let slot = self.entries.get_mut(key.index as usize)?.as_mut();
         let entry = slot.filter(|entry| entry.handle == key.handle)?;
         let packet_id = match entry.packet_id {
@@ -281,7 +301,7 @@ impl Outbound {
         entry.in_window = true;
         let is_new = entry.packet_id.replace(packet_id).is_none();
         if is_new {
-            entry.stage = match entry.message.as_ref().map(Message::qos) {
+            entry.stage = match entry.message.as_ref().map(M::qos) {
                 Some(QoS::ExactlyOnce) => Stage::AwaitPubRec,
                 _ => Stage::AwaitPubAck,
             };
@@ -291,7 +311,7 @@ impl Outbound {
 
     /// The message that is to be pulled next.
     #[inline]
-    pub(crate) fn next_ready(&mut self) -> Option<(Key, &mut Entry)> {
+    pub(crate) fn next_ready(&mut self) -> Option<(Key, &mut Entry<M>)> {
         loop {
             let key = *self.ready.front()?;
             match self.get(key).map(|entry| entry.stage) {
@@ -330,15 +350,16 @@ impl Outbound {
     }
 
     /// A PUBREC without an error: the message is with the other end, PUBREL is to be sent.
-    /// The order is that of the PUBRECs.
+    /// The order is that of the PUBRECs. Says which message it was, which is not needed any more.
     #[inline]
-    pub(crate) fn received(&mut self, key: Key, order: u64) {
-        let Some(entry) = self.get_mut(key) else { return };
+    pub(crate) fn received(&mut self, key: Key, order: u64) -> Option<M> {
+        let entry = self.get_mut(key)?;
         entry.stage = Stage::AwaitPubComp;
         entry.order = order;
-        entry.message = None;
+        let message = entry.message.take();
         let size = core::mem::take(&mut entry.size);
         self.bytes = self.bytes.saturating_sub(size);
+        message
     }
 
     /// Keeps what the PUBREC of a message that was [received](Self::received) says, which takes the
@@ -355,145 +376,10 @@ impl Outbound {
     pub(crate) fn set_window(&mut self, window: u16) {
         self.window = usize::from(window);
     }
-
-    /// The connection is gone: nothing is in its window any more.
-    pub(crate) fn disconnected(&mut self) {
-        self.window = 0;
-        self.in_window = 0;
-        let (entries, ready) = (&self.entries, core::mem::take(&mut self.ready));
-        let is_unsent = |key: &Key| find(entries, *key).is_some_and(|entry| !entry.sent);
-        self.resend = ready.into_iter().chain(self.resend.drain(..)).filter(is_unsent).collect();
-        for entry in self.entries.iter_mut().flatten() {
-            entry.in_window = false;
-        }
-    }
-
-    /// The session goes on: what is in flight is sent again, in its order, as the window opens.
-    /// Says which are waiting for PUBCOMP, whose PUBRELs are sent again at once.
-    pub(crate) fn resume(&mut self) -> Vec<PacketId> {
-        let mut in_flight: Vec<(u64, Stage, Key)> = self
-            .entries
-            .iter()
-            .zip(0..)
-            .filter_map(|(entry, index)| {
-                let entry = entry.as_ref()?;
-                let key = Key { index, handle: entry.handle };
-                (entry.stage != Stage::Queued).then_some((entry.order, entry.stage, key))
-            })
-            .collect();
-        in_flight.sort_unstable_by_key(|(order, ..)| *order);
-        let mut released = Vec::new();
-        self.resend.clear();
-        for (_, stage, key) in in_flight {
-            if stage != Stage::AwaitPubComp {
-                self.resend.push_back(key);
-                continue;
-            }
-            self.in_window = self.in_window.saturating_add(1);
-            if let Some(entry) = self.get_mut(key) {
-                entry.in_window = true;
-                released.extend(entry.packet_id);
-            }
-        }
-        released
-    }
-
-    /// The keys of what is in flight, in its order.
-    pub(crate) fn in_flight(&self) -> Vec<Key> {
-        self.keys(|entry| entry.stage != Stage::Queued)
-    }
-
-    /// The keys of what was never pulled and has expired, in its order.
-    ///
-    /// They are looked for only when there may be some: a queue that overflows again and again is
-    /// not searched each time.
-    pub(crate) fn expired(&mut self, now: Instant) -> Vec<Key> {
-        if self.earliest.is_none_or(|earliest| earliest >= now) {
-            return Vec::new();
-        }
-        let unsent = self.entries.iter().flatten().filter(|entry| !entry.sent);
-        let left = unsent.filter(|entry| !entry.is_expired(now));
-        self.earliest = left.filter_map(|entry| entry.expires).min();
-        self.keys(|entry| entry.is_expired(now))
-    }
-
-    fn keys(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<Key> {
-        let mut keys: Vec<(u64, Key)> = self
-            .entries
-            .iter()
-            .zip(0..)
-            .filter_map(|(entry, index)| {
-                let entry = entry.as_ref().filter(|entry| wanted(entry))?;
-                Some((entry.order, Key { index, handle: entry.handle }))
-            })
-            .collect();
-        keys.sort_unstable_by_key(|(order, _)| *order);
-        keys.into_iter().map(|(_, key)| key).collect()
-    }
-
-    /// The oldest message that was never pulled.
-    pub(crate) fn oldest_unsent(&mut self) -> Option<Key> {
-        let entries = &self.entries;
-        let is_sent = |key: &Key| find(entries, *key).is_none_or(|entry| entry.sent);
-        [&mut self.ready, &mut self.resend, &mut self.queue].into_iter().find_map(|keys| {
-            while keys.front().is_some_and(|key| find(entries, *key).is_none()) {
-                keys.pop_front();
-            }
-            // What is sent again comes first.
-            let first = match keys.front().is_some_and(is_sent) {
-                true => keys.partition_point(is_sent),
-                false => 0,
-            };
-            keys.get(first).copied()
-        })
-    }
-
-    /// Puts a message that was in flight back into the queue, as a new one.
-    pub(crate) fn requeue(&mut self, key: Key) {
-        let Some(entry) = self.get_mut(key) else { return };
-        entry.stage = Stage::Queued;
-        entry.in_window = false;
-        let sent = core::mem::take(&mut entry.sent);
-        let (packet_id, size, expires) = (entry.packet_id.take(), entry.size, entry.expires);
-        if let Some(packet_id) = packet_id {
-            self.ids.release(packet_id);
-        }
-        if let Some(expires) = expires {
-            self.may_expire(expires);
-        }
-        if sent {
-            self.unsent = self.unsent.saturating_add(1);
-            self.unsent_bytes = self.unsent_bytes.saturating_add(size);
-        }
-    }
-
-    /// Puts the queue into the order of the calls again.
-    pub(crate) fn sort_queue(&mut self) {
-        let keys = self.keys(|entry| entry.stage == Stage::Queued);
-        self.queue = keys.into();
-        self.resend.clear();
-    }
-
-    /// Takes in an entry that was stored, in flight under its identifier. `false` if another one
-    /// has the identifier.
-    pub(crate) fn restore(&mut self, entry: Entry, packet_id: PacketId, stage: Stage) -> bool {
-        let key = self.insert(entry);
-        if !self.ids.insert(packet_id, key.index) {
-            self.remove(key);
-            return false;
-        }
-        self.no_longer_unsent(self.get(key).map_or(0, |entry| entry.size));
-        if let Some(entry) = self.get_mut(key) {
-            entry.packet_id = Some(packet_id);
-            entry.stage = stage;
-            entry.sent = true;
-        }
-        true
-    }
 }
 
 #[inline]
-fn find(entries: &[Option<Entry>], key: Key) -> Option<&Entry> {
+pub(super) fn find<M>(entries: &[Option<Entry<M>>], key: Key) -> Option<&Entry<M>> {
     let entry = entries.get(key.index as usize)?.as_ref()?;
     (entry.handle == key.handle).then_some(entry)
 }

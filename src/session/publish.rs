@@ -26,6 +26,8 @@ pub(crate) struct WirePublish<'a> {
     pub(crate) present: u64,
     /// What is left of the Message Expiry Interval, in place of the one in the properties.
     pub(crate) expiry: Option<u32>,
+    /// Subscription Identifiers.
+    pub(crate) identifiers: &'a [u32],
     pub(crate) payload: &'a [u8],
 }
 
@@ -55,7 +57,7 @@ impl WirePublish<'_> {
         let id = if self.packet_id.is_some() { 2 } else { 0 };
         let properties = match version {
             Version::V5 => {
-                let len = self.properties.len().saturating_add(alias);
+                let len = self.properties_len(alias);
                 len.saturating_add(varint::encoded_len(u32::try_from(len).unwrap_or(u32::MAX)))
             }
             Version::V3_1 | Version::V3_1_1 => 0,
@@ -65,6 +67,17 @@ impl WirePublish<'_> {
             .saturating_add(properties)
             .saturating_add(self.payload.len())
             .saturating_add(2)
+    }
+
+    /// Bytes of the properties, with so many of a Topic Alias.
+    #[inline]
+    fn properties_len(&self, alias: usize) -> usize {
+        let len = self.properties.len().saturating_add(alias);
+        if self.identifiers.is_empty() {
+            return len;
+        }
+        let identifiers = self.identifiers.iter().map(|id| varint::encoded_len(*id));
+        identifiers.fold(len, |len, id| len.saturating_add(id).saturating_add(1))
     }
 
     /// Bytes of the whole packet.
@@ -110,14 +123,19 @@ impl WirePublish<'_> {
 
     #[inline]
     fn write_properties(&self, alias: Alias, room: &mut &mut [u8]) {
-        let (Alias::Set(number) | Alias::Use(number)) = alias else {
-            varint::put(u32::try_from(self.properties.len()).unwrap_or(u32::MAX), room);
-            return self.write_own_properties(room);
+        let number = match alias {
+            Alias::None => None,
+            Alias::Set(number) | Alias::Use(number) => Some(number),
         };
-        let len = self.properties.len().saturating_add(ALIAS_LEN);
+        let len = self.properties_len(if number.is_some() { ALIAS_LEN } else { 0 });
         varint::put(u32::try_from(len).unwrap_or(u32::MAX), room);
         self.write_own_properties(room);
-        Property::TopicAlias(number).write(room);
+        for identifier in self.identifiers {
+            Property::SubscriptionIdentifier(*identifier).write(room);
+        }
+        if let Some(number) = number {
+            Property::TopicAlias(number).write(room);
+        }
     }
 
     #[inline]
@@ -178,6 +196,7 @@ mod tests {
                 properties: if is_v5 { &block } else { &[] },
                 present: if is_v5 { present } else { 0 },
                 expiry,
+                identifiers: &[],
                 payload: &payload,
             };
             let mut expected = Vec::new();

@@ -1,0 +1,165 @@
+//! What clients acknowledge, and what is released. MQTT 5.0 §4.3.
+
+use crate::broker::ack::Answer;
+use crate::broker::error::Violation;
+use crate::broker::machine::Broker;
+use crate::broker::routing;
+use crate::packet::{PubAck, PubComp, PubRec};
+use crate::packet_id::PacketId;
+use crate::packet_type::PacketType;
+use crate::reason::ReasonCode;
+use crate::session::entry::{Key, Stage};
+use crate::session::outbound::Misfit;
+use crate::version::Version;
+
+impl Broker {
+    #[inline]
+    pub(super) fn on_pub_ack(
+        &mut self,
+        number: u32,
+        pub_ack: &PubAck<'_>,
+    ) -> Result<(), Violation> {
+        self.on_last(number, PacketType::PubAck, pub_ack.packet_id, Stage::AwaitPubAck)
+    }
+
+    #[inline]
+    pub(super) fn on_pub_comp(
+        &mut self,
+        number: u32,
+        pub_comp: &PubComp<'_>,
+    ) -> Result<(), Violation> {
+        self.on_last(number, PacketType::PubComp, pub_comp.packet_id, Stage::AwaitPubComp)
+    }
+
+    /// The last acknowledgement of a message, whatever it says. v5 [MQTT-4.8.2-6]
+    #[inline]
+    fn on_last(
+        &mut self,
+        number: u32,
+        packet_type: PacketType,
+        packet_id: PacketId,
+        stage: Stage,
+    ) -> Result<(), Violation> {
+        let Some((_, session)) = self.both_mut(number) else { return Ok(()) };
+        match session.outbound.on_ack(packet_id, stage) {
+            Ok(key) => self.complete(number, key),
+            Err(Misfit::Unknown) => self.count_unknown(),
+            Err(Misfit::Wrong) => {
+                return Err(Violation::WrongAcknowledgement { packet_type, packet_id });
+            }
+        }
+        Ok(())
+    }
+
+    /// A message is done with: there is room for another.
+    fn complete(&mut self, number: u32, key: Key) {
+        let Some((_, session)) = self.both_mut(number) else { return };
+        let removed = session.outbound.remove(key);
+        routing::open_window(&mut session.outbound);
+        if let Some(delivery) = removed.and_then(|removed| removed.message) {
+            self.messages.release(delivery.message);
+        }
+        self.announce_session(number);
+    }
+
+    /// Has the wrapper told of a connection whose session may have something to be sent.
+    pub(super) fn announce_session(&mut self, number: u32) {
+        let Some((_, session)) = self.both_mut(number) else { return };
+        if !session.is_ready
+            && (session.outbound.next_ready().is_some()
+                || !session.at_most_once.is_empty()
+                || !session.replays.is_empty())
+        {
+            session.is_ready = true;
+            self.announce(number);
+        }
+    }
+
+    fn count_unknown(&mut self) {
+        let unknown = &mut self.counters.unknown_acknowledgements;
+        *unknown = unknown.saturating_add(1);
+    }
+
+    pub(super) fn on_pub_rec(
+        &mut self,
+        number: u32,
+        pub_rec: &PubRec<'_>,
+    ) -> Result<(), Violation> {
+        let packet_id = pub_rec.packet_id;
+        let is_error = pub_rec.reason_code.is_error();
+        let Some((connection, session)) = self.both_mut(number) else { return Ok(()) };
+        let version = connection.link.version;
+        let found = session.outbound.on_ack(packet_id, Stage::AwaitPubRec);
+        let mut reason_code = ReasonCode::SUCCESS;
+        let mut dup = false;
+        match found {
+            Ok(key) if is_error => {
+                self.complete(number, key);
+                return Ok(());
+            }
+            Ok(key) => {
+                let order = session.next_number();
+                if let Some(delivery) = session.outbound.received(key, order) {
+                    self.messages.release(delivery.message);
+                }
+            }
+            // It is repeated, as clients of 3.x do: so is the PUBREL.
+            Err(Misfit::Wrong)
+                if !is_error && session.outbound.on_ack(packet_id, Stage::AwaitPubComp).is_ok() =>
+            {
+                dup = version == Version::V3_1;
+            }
+            Err(Misfit::Wrong) => {
+                let packet_type = PacketType::PubRec;
+                return Err(Violation::WrongAcknowledgement { packet_type, packet_id });
+            }
+            Err(Misfit::Unknown) => {
+                self.count_unknown();
+                if is_error {
+                    return Ok(());
+                }
+                // v5 4.3.3
+                if version.is_v5() {
+                    reason_code = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
+                }
+            }
+        }
+        self.push_answer(
+            number,
+            Answer::Publish {
+                packet_type: PacketType::PubRel,
+                packet_id,
+                reason_code,
+                makes_room: false,
+                dup,
+            },
+        );
+        Ok(())
+    }
+
+    pub(super) fn on_pub_rel(&mut self, number: u32, packet_id: PacketId) {
+        let Some((connection, session)) = self.both_mut(number) else { return };
+        let is_known = session.unreleased.release(packet_id);
+        let reason_code = match is_known || !connection.link.version.is_v5() {
+            true => ReasonCode::SUCCESS,
+            // v5 [MQTT-4.3.3-11] 3.6.2.1
+            false => ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
+        };
+        let makes_room = connection.quota.end(packet_id);
+        if !is_known {
+            self.count_unknown();
+        }
+        let (packet_type, dup) = (PacketType::PubComp, false);
+        let answer = Answer::Publish { packet_type, packet_id, reason_code, makes_room, dup };
+        self.push_answer(number, answer);
+    }
+
+    /// An answer goes out when what was recorded before is safe.
+    pub(super) fn push_answer(&mut self, number: u32, answer: Answer) {
+        let after = self.log.last();
+        if let Some(connection) = self.connection_mut(number) {
+            connection.acks.push(after, answer);
+            self.announce(number);
+        }
+    }
+}

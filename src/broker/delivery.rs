@@ -1,0 +1,133 @@
+//! A message on its way to one subscriber.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use crate::broker::grant::Grant;
+use crate::broker::messages::MessageKey;
+use crate::broker::shared::GroupKey;
+use crate::qos::QoS;
+use crate::session::entry::Sendable;
+
+/// How one subscriber gets a message.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) message: MessageKey,
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
+    /// Whether the authorizer was asked already: it is a retained message for a new subscription.
+    pub(super) is_replay: bool,
+    /// The group that it was chosen from.
+    pub(super) group: Option<GroupKey>,
+    pub(super) identifiers: Identifiers,
+}
+
+/// A session that a message is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target {
+    pub(super) session: u32,
+    /// Of the subscriptions, in the order in which they were found.
+    pub(super) order: u32,
+    pub(super) grant: Grant,
+}
+
+impl Delivery {
+    /// The one copy of a message with this QoS and RETAIN flag that a session gets, whatever it has
+    /// subscribed to it by: at the highest QoS, with all identifiers.
+    /// v5 [MQTT-3.3.4-2] [MQTT-3.3.4-3], v3.1.1 [MQTT-3.3.5-1]
+    #[inline]
+    pub(super) fn merge(
+        message: MessageKey,
+        qos: QoS,
+        retain: bool,
+        first: &Target,
+        others: &[Target],
+    ) -> Self {
+        let identifier = |target: &Target| target.grant.subscription_identifier.unwrap_or_default();
+        let mut delivery = Self {
+            message,
+            qos: qos.min(first.grant.qos),
+            // v5 [MQTT-3.3.1-12] [MQTT-3.3.1-13], v3.1.1 [MQTT-3.3.1-9]
+            retain: retain && first.grant.retain_as_published,
+            is_replay: false,
+            group: None,
+            identifiers: Identifiers::One(identifier(first)),
+        };
+        if !others.is_empty() {
+            let all = || core::iter::once(first).chain(others);
+            delivery.identifiers = Identifiers::new(all().map(identifier));
+            let highest = all().map(|target| target.grant.qos).max().unwrap_or_default();
+            delivery.qos = qos.min(highest);
+            delivery.retain = retain && all().any(|target| target.grant.retain_as_published);
+        }
+        delivery
+    }
+}
+
+impl Sendable for Delivery {
+    #[inline]
+    fn qos(&self) -> QoS {
+        self.qos
+    }
+}
+
+/// A delivery at QoS 0, with its place in the order.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) number: u64,
+    pub(super) delivery: Delivery,
+}
+
+/// Subscription Identifiers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Identifiers {
+    /// One, or 0 for none.
+    One(u32),
+    Many(Box<[u32]>),
+}
+
+impl Identifiers {
+    /// Those that are not 0, each once.
+    pub(super) fn new(identifiers: impl Iterator<Item = u32>) -> Self {
+        let mut identifiers = identifiers.filter(|identifier| *identifier != 0);
+        let first = identifiers.next().unwrap_or_default();
+        let mut all = Vec::new();
+        for identifier in identifiers {
+            if all.is_empty() && identifier != first {
+                all.push(first);
+            }
+            if identifier != first && !all.contains(&identifier) {
+                all.push(identifier);
+            }
+        }
+        if all.is_empty() { Self::One(first) } else { Self::Many(all.into()) }
+    }
+
+    pub(super) fn get(&self) -> &[u32] {
+        match self {
+            Self::One(0) => &[],
+            Self::One(one) => core::slice::from_ref(one),
+            Self::Many(all) => all,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_come_once_in_their_order() {
+        let rows: [(&[u32], &[u32]); 6] = [
+            (&[], &[]),
+            (&[0, 0], &[]),
+            (&[0, 7], &[7]),
+            (&[7, 7], &[7]),
+            (&[7, 5, 0, 7, 5], &[7, 5]),
+            (&[1, 2, 3, 2], &[1, 2, 3]),
+        ];
+        for (given, expected) in rows {
+            assert_eq!(Identifiers::new(given.iter().copied()).get(), expected);
+        }
+    }
+}

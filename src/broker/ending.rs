@@ -1,0 +1,215 @@
+//! How connections end, and sessions.
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use crate::broker::connection::{Connection, Will};
+use crate::broker::delivery::Delivery;
+use crate::broker::error::{DisconnectCause, Violation};
+use crate::broker::event::Event;
+use crate::broker::machine::Broker;
+use crate::broker::session::DelayedWill;
+use crate::broker::timers::Timer;
+use crate::link::ConnectionId;
+use crate::packet::{Disconnect, Packet};
+use crate::reason::ReasonCode;
+use crate::session::entry::Stage;
+
+impl Broker {
+    /// The client broke a rule.
+    #[cold]
+    pub(super) fn violation(&mut self, number: u32, violation: Violation) {
+        self.end(number, violation.into());
+    }
+
+    /// Ends a connection, and tells a client of 5.0 why.
+    #[cold]
+    pub(super) fn end(&mut self, number: u32, cause: DisconnectCause) {
+        let reason_code = cause.told();
+        let disconnect = Disconnect { reason_code, ..Disconnect::default() };
+        self.end_with(number, cause, &disconnect);
+    }
+
+    pub(super) fn end_with(
+        &mut self,
+        number: u32,
+        cause: DisconnectCause,
+        disconnect: &Disconnect<'_>,
+    ) {
+        let Some(connection) = self.connection(number) else { return };
+        // In 3.x a server has no DISCONNECT, and before CONNACK there is none. After the client's
+        // own nothing is sent: v5 [MQTT-3.14.4-3]
+        let is_told = connection.link.version.is_v5() && connection.is_up();
+        let packet = Packet::Disconnect(*disconnect);
+        self.close(number, cause, Some(&packet).filter(|_| is_told));
+    }
+
+    /// Ends a connection, with a last packet if it takes one.
+    pub(super) fn close(&mut self, number: u32, cause: DisconnectCause, last: Option<&Packet<'_>>) {
+        let deadline = self.now + self.options.close_timeout;
+        if !self.detach(number, cause) {
+            return;
+        }
+        let Some(connection) = self.connection_mut(number) else { return };
+        connection.link.close(last, deadline);
+        self.close_when_pulled(number);
+    }
+
+    /// A connection has only its last bytes to send.
+    pub(super) fn close_when_pulled(&mut self, number: u32) {
+        let Some(connection) = self.connection(number) else { return };
+        if connection.link.has_control() {
+            self.announce(number);
+            self.schedule(number);
+        } else {
+            self.finish(number);
+        }
+    }
+
+    /// There is nothing more to be done but to shut the transport down.
+    pub(super) fn finish(&mut self, number: u32) {
+        if let Some(connection) = self.forget(number) {
+            self.closed.push_back(connection.link.id);
+        }
+    }
+
+    /// Takes a connection out.
+    pub(super) fn forget(&mut self, number: u32) -> Option<Connection> {
+        self.connection(number)?;
+        let mut connection = self.connections.remove(number)?;
+        self.timers.cancel(Timer::Connection(number), &mut connection.timer);
+        Some(connection)
+    }
+
+    /// The transport of a connection is gone.
+    pub(super) fn lost(&mut self, id: ConnectionId) {
+        match self.find(id) {
+            Some(number) => {
+                self.detach(number, DisconnectCause::TransportClosed);
+                self.forget(number);
+            }
+            // It is closed already: the wrapper need not be told.
+            None => self.closed.retain(|closed| *closed != id),
+        }
+    }
+
+    /// A connection has ended: its session goes on without it, or ends. `false` if it had ended
+    /// before.
+    pub(super) fn detach(&mut self, number: u32, cause: DisconnectCause) -> bool {
+        let Some(connection) = self.connection_mut(number) else { return false };
+        if connection.link.is_closing() {
+            return false;
+        }
+        let id = connection.link.id;
+        let (will, session) = (connection.will.take(), connection.session.take());
+        let client_id = session.and_then(|number| {
+            let session = self.sessions.get(number)?.as_ref()?;
+            Some(session.client.client_id.clone())
+        });
+        self.events.push_back(Event::Disconnected { connection: id, client_id, cause });
+        if let Some(session) = session {
+            self.leave(session, will.filter(|_| cause.publishes_will()));
+        }
+        true
+    }
+
+    /// The connection of a session is gone.
+    fn leave(&mut self, number: u32, will: Option<Box<Will>>) {
+        let now = self.now;
+        let Some(Some(session)) = self.sessions.get_mut(number) else { return };
+        self.counters.connected = self.counters.connected.saturating_sub(1);
+        session.connection = None;
+        session.is_ready = false;
+        session.outbound.disconnected();
+        let items = core::mem::take(&mut session.at_most_once);
+        session.at_most_once_bytes = 0;
+        for mut replay in session.replays.drain(..) {
+            self.retained.leave(&mut replay.cursor);
+        }
+        let after = |seconds: u32| now + Duration::from_secs(seconds.into());
+        let expiry = session.expiry_interval;
+        session.expires = (expiry != u32::MAX).then(|| after(expiry));
+        if let Some(will) = will {
+            let Will { delay_interval, message } = *will;
+            let delay = delay_interval.min(expiry);
+            if delay == 0 {
+                self.wills.push_back((message, session.client.clone()));
+            } else {
+                // v5 [MQTT-3.1.2-8] [MQTT-3.1.3-9]
+                session.will = Some(Box::new(DelayedWill { at: after(delay), message }));
+            }
+        }
+        for item in items {
+            self.messages.release(item.delivery.message);
+        }
+        if expiry == 0 {
+            self.end_session_numbered(number);
+        } else {
+            self.schedule_session(number);
+            self.pass_to_others(number);
+        }
+    }
+
+    /// Ends a session that has no connection. v5 4.1, v3.1.1 3.1.2.4
+    pub(super) fn end_session_numbered(&mut self, number: u32) {
+        let Some(Some(_)) = self.sessions.get(number) else { return };
+        let Some(mut session) = self.sessions.remove(number) else { return };
+        self.timers.cancel(Timer::Session(number), &mut session.timer);
+        let hash = self.seed.of(session.client.client_id.as_bytes());
+        if let Ok(entry) = self.by_client.find_entry(hash, |found| *found == number) {
+            entry.remove();
+        }
+        for key in &session.subscriptions {
+            self.subscriptions.remove(*key, number);
+        }
+        for key in &session.groups {
+            self.shared.remove(*key, number);
+        }
+        if let Some(will) = session.will.take() {
+            // At the end of the session, if its delay is not over. v5 [MQTT-3.1.2-8]
+            self.wills.push_back((will.message, session.client.clone()));
+        }
+        for entry in session.outbound.into_entries() {
+            // v5 4.8.2: another member gets what was not acknowledged, but not what this one may
+            // have at QoS 2. [MQTT-4.8.2-5]
+            let may_pass = !entry.sent || entry.stage == Stage::AwaitPubAck;
+            let Some(Delivery { group, message, .. }) = entry.message else { continue };
+            if let Some(group) = group.filter(|_| may_pass) {
+                self.pass_to_group(group, message);
+            }
+            self.messages.release(message);
+        }
+        let client_id = session.client.client_id.clone();
+        self.events.push_back(Event::SessionEnded { client_id });
+    }
+}
+
+impl DisconnectCause {
+    /// Whether the Will of the connection is published. v5 [MQTT-3.1.2-8] [MQTT-3.14.4-3],
+    /// v3.1.1 [MQTT-3.1.2-8] [MQTT-3.14.4-3]
+    const fn publishes_will(self) -> bool {
+        match self {
+            Self::ByClient(reason_code) => reason_code.get() != 0,
+            // It may be left until there is a server again: v5 3.1.2.5
+            Self::ShutDown => false,
+            _ => true,
+        }
+    }
+
+    /// What a client of 5.0 is told.
+    const fn told(self) -> ReasonCode {
+        match self {
+            Self::ByClient(reason_code)
+            | Self::ByApplication(reason_code)
+            | Self::Refused(reason_code) => reason_code,
+            Self::Violation(violation) => violation.reason_code(),
+            Self::TakenOver => ReasonCode::SESSION_TAKEN_OVER,
+            Self::KeepAliveTimeout => ReasonCode::KEEP_ALIVE_TIMEOUT,
+            Self::AnswerTooLarge(_) => ReasonCode::PACKET_TOO_LARGE,
+            Self::QueueFull => ReasonCode::QUOTA_EXCEEDED,
+            Self::SessionEnded => ReasonCode::ADMINISTRATIVE_ACTION,
+            Self::ShutDown => ReasonCode::SERVER_SHUTTING_DOWN,
+            Self::ConnectTimeout | Self::TransportClosed => ReasonCode::UNSPECIFIED_ERROR,
+        }
+    }
+}

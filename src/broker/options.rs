@@ -1,0 +1,149 @@
+//! What a broker is told when it is made: what it supports, and how much of everything there may
+//! be.
+
+use alloc::string::String;
+use core::time::Duration;
+
+use crate::broker::retained::RetainedLimits;
+use crate::qos::QoS;
+
+/// What becomes of a message at QoS 1 or 2 for a session whose queue is full.
+///
+/// Messages at QoS 0 that wait for a slow reader, and messages that have expired, make room before
+/// that.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Overflow {
+    /// The oldest messages that were not sent yet are dropped for it.
+    DropOldest,
+    /// It is dropped.
+    #[default]
+    DropNewest,
+    /// It is dropped, and the connection of the session is closed, in 5.0 with 0x97.
+    Disconnect,
+}
+
+/// What a [`Broker`](crate::broker::Broker) supports, and its limits.
+///
+/// ```
+/// use sansio_mqtt::QoS;
+/// use sansio_mqtt::broker::Options;
+///
+/// let mut options = Options::new(0x5eed);
+/// options.maximum_qos = QoS::AtLeastOnce;
+/// options.maximum_packet_size = 64 * 1024;
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Options {
+    /// What hashes and assigned Client Identifiers depend on. It should be random, and known to no
+    /// client. The same seed and the same calls give the same outputs.
+    pub seed: u64,
+    /// How many connections there may be. The default is 100,000.
+    pub maximum_connections: usize,
+    /// How many sessions there may be, connected or not: a client that needs one more is refused
+    /// with 0x97. The default is 100,000.
+    pub maximum_sessions: usize,
+    /// How long a client has from its transport to its CONNACK, the application's answers
+    /// included. The default is 10 seconds.
+    pub connect_timeout: Duration,
+    /// How long a client that the broker disconnects has to take the last bytes. The default is 5
+    /// seconds.
+    pub close_timeout: Duration,
+    /// The size of the largest CONNECT, in bytes: what somebody unknown can make a wrapper keep.
+    /// The default is 64 KiB.
+    pub maximum_connect_size: u32,
+    /// Maximum Packet Size, in bytes. The default is 2 MiB. v5 3.2.2.3.6
+    pub maximum_packet_size: u32,
+    /// Receive Maximum, 1 to 65,535: how many messages at QoS 1 and 2 a client may have
+    /// unacknowledged. The default is 1,024. v5 3.2.2.3.3
+    pub receive_maximum: u16,
+    /// Maximum QoS. v5 3.2.2.3.4
+    pub maximum_qos: QoS,
+    /// Retain Available. v5 3.2.2.3.5
+    pub retain_available: bool,
+    /// Topic Alias Maximum: how many aliases a client may set. The default is 32. v5 3.2.2.3.8
+    pub topic_alias_maximum: u16,
+    /// How many aliases the broker sets towards a client that offers some. The default is 32.
+    pub outgoing_topic_aliases: u16,
+    /// Wildcard Subscription Available. v5 3.2.2.3.11
+    pub wildcard_subscription_available: bool,
+    /// Subscription Identifiers Available. v5 3.2.2.3.12
+    pub subscription_identifiers_available: bool,
+    /// Shared Subscription Available. v5 3.2.2.3.13
+    pub shared_subscription_available: bool,
+    /// The longest Keep Alive in seconds, 0 for none: a client of 5.0 that wants a longer one, or
+    /// none, is told this one. The default is 0. v5 3.2.2.3.14
+    pub maximum_keep_alive: u16,
+    /// The longest time that a session outlives its connection, in seconds, whatever its client
+    /// wants; 0xFFFFFFFF, the default, for ever. v5 3.2.2.3.2
+    pub maximum_session_expiry_interval: u32,
+    /// Response Information, for clients that ask for it. v5 3.2.2.3.15
+    pub response_information: Option<String>,
+    /// How many levels a Topic Name or Topic Filter may have. The default is 128.
+    pub maximum_topic_levels: usize,
+    /// How many bytes a Topic Name or Topic Filter may have. The default is 4,096.
+    pub maximum_topic_length: usize,
+    /// How many wildcards a Topic Filter may have. The default is 16.
+    pub maximum_wildcards: usize,
+    /// How many subscriptions a session may have. The default is 1,000.
+    pub maximum_subscriptions_per_session: usize,
+    /// How many subscriptions there may be. The default is 1,000,000.
+    pub maximum_subscriptions: usize,
+    /// How many retained messages there may be.
+    pub retained: RetainedLimits,
+    /// How many messages a session may hold that its client has not acknowledged or, at QoS 0, not
+    /// taken. The default is 1,000.
+    pub maximum_queued_messages: usize,
+    /// How many bytes of messages a session may hold; one message that is larger is held alone.
+    /// The default is 4 MiB.
+    pub maximum_queued_bytes: usize,
+    /// What becomes of what does not fit.
+    pub overflow: Overflow,
+    /// How many messages may be on their way to one client unacknowledged, if its Receive Maximum
+    /// is not lower, 1 to 65,535. The default is 100.
+    pub maximum_in_flight: u16,
+    /// The longest Will Delay Interval, in seconds: a client that wants a longer one is refused
+    /// with 0x97. The default is 0xFFFFFFFF: any.
+    pub maximum_will_delay_interval: u32,
+    /// How much work one call of [`receive`](crate::broker::Broker::receive) does before outputs
+    /// have to be taken: packets, and copies of messages for sessions. The default is 1,000.
+    pub work_budget: usize,
+}
+
+impl Options {
+    /// The defaults.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            maximum_connections: 100_000,
+            maximum_sessions: 100_000,
+            connect_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(5),
+            maximum_connect_size: 64 << 10,
+            maximum_packet_size: 2 << 20,
+            receive_maximum: 1_024,
+            maximum_qos: QoS::ExactlyOnce,
+            retain_available: true,
+            topic_alias_maximum: 32,
+            outgoing_topic_aliases: 32,
+            wildcard_subscription_available: true,
+            subscription_identifiers_available: true,
+            shared_subscription_available: true,
+            maximum_keep_alive: 0,
+            maximum_session_expiry_interval: u32::MAX,
+            response_information: None,
+            maximum_topic_levels: 128,
+            maximum_topic_length: 4_096,
+            maximum_wildcards: 16,
+            maximum_subscriptions_per_session: 1_000,
+            maximum_subscriptions: 1_000_000,
+            retained: RetainedLimits::default(),
+            maximum_queued_messages: 1_000,
+            maximum_queued_bytes: 4 << 20,
+            overflow: Overflow::default(),
+            maximum_in_flight: 100,
+            maximum_will_delay_interval: u32::MAX,
+            work_budget: 1_000,
+        }
+    }
+}

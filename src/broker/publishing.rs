@@ -1,0 +1,206 @@
+//! Messages that come in: from clients, as Wills, from the application. MQTT 5.0 §3.3.
+
+use alloc::sync::Arc;
+
+use crate::broker::ack::Answer;
+use crate::broker::authorizer::{Client, Decision};
+use crate::broker::error::{CallError, Violation};
+use crate::broker::event::Routed;
+use crate::broker::machine::Broker;
+use crate::broker::options::Options;
+use crate::broker::routing::{self, Source};
+use crate::message::Message;
+use crate::packet::{Packet, Publish};
+use crate::packet_id::PacketId;
+use crate::packet_type::PacketType;
+use crate::property_id::PropertyId;
+use crate::qos::QoS;
+use crate::reason::ReasonCode;
+use crate::session::alias::AliasError;
+use crate::time::Instant;
+use crate::topic;
+use crate::version::Version;
+
+impl Broker {
+    /// Publishes a message of the application, to whoever subscribes to it. It needs no rights,
+    /// and a Packet Identifier has no meaning here.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Invalid`] for what is no message of 5.0; [`CallError::PropertyNotForCaller`]
+    /// for a Topic Alias or a Subscription Identifier.
+    pub fn publish(&mut self, now: Instant, publish: &Publish<'_>) -> Result<Routed, CallError> {
+        let packet_id = (publish.qos != QoS::AtMostOnce).then_some(PacketId::MIN);
+        let publish = Publish { packet_id, dup: false, ..*publish };
+        for id in [PropertyId::TopicAlias, PropertyId::SubscriptionIdentifier] {
+            if publish.properties.contains(id) {
+                return Err(CallError::PropertyNotForCaller(id));
+            }
+        }
+        Packet::Publish(publish).check(Version::V5)?;
+        self.advance(now);
+        let _ = self.retain(&publish, None);
+        let sessions = self.route(&publish, Source::default());
+        self.settle();
+        Ok(Routed { sessions })
+    }
+
+    /// Publishes a Will that is due.
+    pub(super) fn publish_will(&mut self, message: &Message, client: Arc<Client>) {
+        let publish = message.to_publish();
+        let _ = self.retain(&publish, Some(&client));
+        self.route(&publish, Source { session: None, client: Some(client) });
+    }
+
+    /// A PUBLISH of a client.
+    #[inline]
+    pub(super) fn on_publish(
+        &mut self,
+        number: u32,
+        publish: &Publish<'_>,
+    ) -> Result<(), Violation> {
+        self.counters.publishes_received = self.counters.publishes_received.saturating_add(1);
+        let retain_available = self.options.retain_available;
+        let receive_maximum = usize::from(self.options.receive_maximum);
+        let Some((connection, session)) = self.both_mut(number) else { return Ok(()) };
+        if publish.qos > connection.maximum_qos {
+            return Err(Violation::QoSNotSupported(publish.qos));
+        }
+        if publish.retain && !retain_available {
+            return Err(Violation::RetainNotSupported);
+        }
+        let is_v5 = connection.link.version.is_v5();
+        if let Some(packet_id) = publish.packet_id {
+            let is_known =
+                publish.qos == QoS::ExactlyOnce && session.unreleased.contains(packet_id);
+            let counts = is_known && connection.quota.counts(packet_id);
+            if is_v5 && !counts && connection.quota.used() >= receive_maximum {
+                // v5 [MQTT-3.3.4-9]
+                return Err(Violation::ReceiveMaximumExceeded);
+            }
+            if is_known {
+                // v5 [MQTT-4.3.3-10], v3.1.1 [MQTT-4.3.3-2]
+                self.counters.duplicates = self.counters.duplicates.saturating_add(1);
+                self.answer_publish(number, publish, ReasonCode::SUCCESS);
+                return Ok(());
+            }
+            if is_v5 && publish.qos == QoS::AtLeastOnce && session.unreleased.contains(packet_id) {
+                // v5 [MQTT-2.2.1-4]
+                self.answer_publish(number, publish, ReasonCode::PACKET_IDENTIFIER_IN_USE);
+                return Ok(());
+            }
+        }
+        let Some(alias) = publish.properties.topic_alias() else {
+            return self.on_message(number, publish);
+        };
+        // The topic is a part of the connection.
+        let mut aliases = core::mem::take(&mut connection.link.incoming_aliases);
+        let result = match aliases.resolve(alias, publish.topic) {
+            Ok(topic) => self.on_message(number, &Publish { topic, ..*publish }),
+            Err(AliasError::AboveMaximum) => Err(Violation::TopicAliasAboveMaximum(alias)),
+            Err(AliasError::Unknown) => Err(Violation::UnknownTopicAlias(alias)),
+        };
+        if let Some(connection) = self.connection_mut(number) {
+            connection.link.incoming_aliases = aliases;
+        }
+        result
+    }
+
+    /// A message of a client that it may send, with its topic.
+    #[inline]
+    fn on_message(&mut self, number: u32, publish: &Publish<'_>) -> Result<(), Violation> {
+        let Self { connections, sessions, authorizer, options, .. } = self;
+        let Some(Some(connection)) = connections.get_mut(number) else { return Ok(()) };
+        let session_number = connection.session;
+        let session = session_number.and_then(|number| sessions.get_mut(number)?.as_mut());
+        let Some(session) = session else { return Ok(()) };
+        let refusal = if !fits(publish.topic, options) {
+            Some(ReasonCode::TOPIC_NAME_INVALID)
+        } else if authorizer.publish(&session.client, publish) != Decision::Allow {
+            Some(ReasonCode::NOT_AUTHORIZED)
+        } else {
+            None
+        };
+        if let Some(reason_code) = refusal {
+            self.counters.refused = self.counters.refused.saturating_add(1);
+            self.answer_publish(number, publish, reason_code);
+            return Ok(());
+        }
+        let client = session.client.clone();
+        if publish.retain
+            && let Err(reason_code) = self.retain(publish, Some(&client))
+            && publish.qos != QoS::AtMostOnce
+            && self.connection(number).is_some_and(|found| found.link.version.is_v5())
+        {
+            // It can be said, so nothing is done by halves.
+            self.answer_publish(number, publish, reason_code);
+            return Ok(());
+        }
+        let source = Source { session: session_number, client: Some(client) };
+        let reason_code = match self.route(publish, source) {
+            0 => ReasonCode::NO_MATCHING_SUBSCRIBERS,
+            _ => ReasonCode::SUCCESS,
+        };
+        if publish.qos != QoS::AtMostOnce {
+            self.answer_publish(number, publish, reason_code);
+        }
+        Ok(())
+    }
+
+    /// Keeps the message of a topic, or removes it, if the publisher wants that.
+    /// v5 [MQTT-3.3.1-5] [MQTT-3.3.1-6], v3.1.1 [MQTT-3.3.1-5] [MQTT-3.3.1-10]
+    fn retain(
+        &mut self,
+        publish: &Publish<'_>,
+        publisher: Option<&Arc<Client>>,
+    ) -> Result<(), ReasonCode> {
+        if !publish.retain {
+            return Ok(());
+        }
+        if publish.payload.is_empty() {
+            self.retained.remove(publish.topic);
+            return Ok(());
+        }
+        let message = Message::copy_of(publish, publish.properties_len());
+        let expires = routing::expires(self.now, publish);
+        let result = self.retained.insert_from(self.now, message, expires, publisher.cloned());
+        result.map(drop).map_err(|_| {
+            self.counters.not_retained = self.counters.not_retained.saturating_add(1);
+            ReasonCode::QUOTA_EXCEEDED
+        })
+    }
+
+    /// PUBACK or PUBREC, in 3.x without what it cannot say.
+    fn answer_publish(&mut self, number: u32, publish: &Publish<'_>, reason_code: ReasonCode) {
+        let Some(packet_id) = publish.packet_id else { return };
+        let after = self.log.last();
+        let Some((connection, session)) = self.both_mut(number) else { return };
+        let is_v5 = connection.link.version.is_v5();
+        let reason_code = if is_v5 { reason_code } else { ReasonCode::SUCCESS };
+        let (packet_type, goes_on) = match publish.qos {
+            QoS::ExactlyOnce => (PacketType::PubRec, !reason_code.is_error()),
+            QoS::AtMostOnce | QoS::AtLeastOnce => (PacketType::PubAck, false),
+        };
+        if goes_on {
+            session.unreleased.insert(packet_id);
+            if is_v5 {
+                connection.quota.begin(packet_id);
+            }
+        }
+        // In 3.x the client need only take the answer to go on.
+        let makes_room = !goes_on || !is_v5;
+        if makes_room {
+            connection.quota.wait();
+        }
+        let dup = false;
+        let answer = Answer::Publish { packet_type, packet_id, reason_code, makes_room, dup };
+        connection.acks.push(after, answer);
+        self.announce(number);
+    }
+}
+
+/// Whether a topic, or a filter, is as long as it may be at most.
+pub(super) fn fits(text: &str, options: &Options) -> bool {
+    text.len() <= options.maximum_topic_length
+        && topic::level_count(text) <= options.maximum_topic_levels
+}

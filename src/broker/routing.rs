@@ -1,0 +1,317 @@
+//! Whom a message goes to, and into which queues. MQTT 5.0 §3.3.4, §4.7, §4.8.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::broker::authorizer::Client;
+use crate::broker::delivery::{Delivery, Item, Target};
+use crate::broker::filters::FilterKey;
+use crate::broker::grant::Grant;
+use crate::broker::machine::Broker;
+use crate::broker::messages::{MessageKey, Origin};
+use crate::broker::options::Overflow;
+use crate::broker::session::Session;
+use crate::broker::shared::{GroupKey, SharedGroup};
+use crate::packet::Publish;
+use crate::qos::QoS;
+use crate::session::entry::Entry;
+use crate::session::outbound::Outbound;
+use crate::time::Instant;
+
+/// Where a message comes from.
+#[derive(Debug, Default)]
+pub(super) struct Source {
+    /// The session that No Local is about.
+    pub(super) session: Option<u32>,
+    pub(super) client: Option<Arc<Client>>,
+}
+
+impl Broker {
+    /// Puts a message into the queue of everybody who wants it, and says how many these are.
+    #[inline]
+    pub(super) fn route(&mut self, publish: &Publish<'_>, source: Source) -> usize {
+        let mut targets = core::mem::take(&mut self.targets);
+        let overlaps = self.collect(publish.topic, source.session, &mut targets);
+        let has_groups = !self.shared.is_empty();
+        if targets.is_empty() && !has_groups {
+            self.targets = targets;
+            return 0;
+        }
+        let origin =
+            Origin { expires: expires(self.now, publish), publisher: source.client, shared: None };
+        let Some(message) = self.messages.insert(publish, origin) else { return 0 };
+        let mut sessions: usize = 0;
+        if overlaps {
+            targets.sort_unstable_by_key(|target| (target.session, target.order));
+        }
+        let mut left = targets.as_slice();
+        while let Some((first, behind)) = left.split_first() {
+            let same = match overlaps {
+                true => behind.partition_point(|other| other.session == first.session),
+                false => 0,
+            };
+            let others = behind.get(..same).unwrap_or_default();
+            let delivery = Delivery::merge(message, publish.qos, publish.retain, first, others);
+            sessions = sessions.saturating_add(1);
+            self.deliver(first.session, delivery);
+            left = behind.get(same..).unwrap_or_default();
+        }
+        if has_groups {
+            sessions = sessions.saturating_add(self.route_to_groups(publish, message));
+        }
+        self.messages.release(message);
+        self.work = self.work.saturating_add(sessions);
+        targets.clear();
+        self.targets = targets;
+        sessions
+    }
+
+    /// Finds the subscriptions of a topic; says whether a session may have several of them.
+    #[inline]
+    fn collect(&mut self, topic: &str, publisher: Option<u32>, targets: &mut Vec<Target>) -> bool {
+        let (mut last, mut filters) = (None, 0_u32);
+        self.subscriptions.matches(topic, &mut self.scratch, |key: FilterKey, session, grant| {
+            if last != Some(key) {
+                last = Some(key);
+                filters = filters.saturating_add(1);
+            }
+            // v5 [MQTT-3.8.3-3]
+            if !(grant.no_local && publisher == Some(session)) {
+                targets.push(Target { session, order: filters, grant });
+            }
+        });
+        filters > 1
+    }
+
+    /// One member of each group gets it. v5 [U5-4.8.2-1]
+    fn route_to_groups(&mut self, publish: &Publish<'_>, message: MessageKey) -> usize {
+        let mut chosen = Vec::new();
+        let Self { shared, sessions, options, scratch, .. } = self;
+        shared.matches(publish.topic, scratch, |mut group| {
+            let limits = (options.maximum_queued_messages, options.maximum_queued_bytes);
+            let key = group.key();
+            let found = choose(&mut group, publish.qos, limits, |number| {
+                sessions.get(number).and_then(Option::as_ref)
+            });
+            chosen.extend(found.map(|(session, grant)| (key, session, grant)));
+        });
+        let count = chosen.len();
+        for (group, session, grant) in chosen {
+            let first = Target { session, order: 0, grant };
+            let delivery = Delivery::merge(message, publish.qos, publish.retain, &first, &[]);
+            self.deliver(session, Delivery { group: Some(group), ..delivery });
+        }
+        count
+    }
+
+    /// Another member of a group gets a message that one of them has left behind; `false` if there
+    /// is none.
+    pub(super) fn pass_to_group(&mut self, key: GroupKey, message: MessageKey) -> bool {
+        let Self { shared, sessions, options, messages, .. } = self;
+        let Some(stored) = messages.get(message) else { return false };
+        let (qos, retain) = (stored.qos, stored.retain);
+        let limits = (options.maximum_queued_messages, options.maximum_queued_bytes);
+        let found = shared.group_mut(key).and_then(|mut group| {
+            choose(&mut group, qos, limits, |number| sessions.get(number).and_then(Option::as_ref))
+        });
+        let Some((session, grant)) = found else { return false };
+        let first = Target { session, order: 0, grant };
+        let delivery = Delivery::merge(message, qos, retain, &first, &[]);
+        self.deliver(session, Delivery { group: Some(key), ..delivery });
+        true
+    }
+
+    /// Connected members of its groups get what a session that has no connection any more was
+    /// never sent.
+    pub(super) fn pass_to_others(&mut self, number: u32) {
+        let Some(Some(session)) = self.sessions.get_mut(number) else { return };
+        if session.groups.is_empty() {
+            return;
+        }
+        for key in session.outbound.unsent() {
+            let Some(Some(session)) = self.sessions.get_mut(number) else { return };
+            let entry = session.outbound.get_mut(key);
+            let delivery = entry.and_then(|entry| entry.message.as_ref());
+            let Some(Delivery { group: Some(group), message, .. }) = delivery else { continue };
+            let (group, message) = (*group, *message);
+            if !self.has_connected_member(group) {
+                continue;
+            }
+            self.messages.acquire(message);
+            if self.pass_to_group(group, message)
+                && let Some(Some(session)) = self.sessions.get_mut(number)
+                && session.outbound.remove(key).is_some()
+            {
+                self.messages.release(message);
+            }
+            self.messages.release(message);
+        }
+    }
+
+    /// A session is not a member of a group any more: others get what it was never sent, or it
+    /// keeps that.
+    pub(super) fn leave_group(&mut self, number: u32, key: GroupKey) {
+        let Some(Some(session)) = self.sessions.get_mut(number) else { return };
+        for entry in session.outbound.unsent() {
+            let Some(Some(session)) = self.sessions.get_mut(number) else { return };
+            let Some(found) = session.outbound.get_mut(entry) else { continue };
+            let Some(delivery) = found.message.as_mut() else { continue };
+            if delivery.group != Some(key) {
+                continue;
+            }
+            delivery.group = None;
+            let message = delivery.message;
+            if self.pass_to_group(key, message)
+                && let Some(Some(session)) = self.sessions.get_mut(number)
+                && session.outbound.remove(entry).is_some()
+            {
+                self.messages.release(message);
+            }
+        }
+        let Some(Some(session)) = self.sessions.get_mut(number) else { return };
+        for entry in session.outbound.entries_mut() {
+            if let Some(delivery) = entry.message.as_mut().filter(|one| one.group == Some(key)) {
+                delivery.group = None;
+            }
+        }
+        open_window(&mut session.outbound);
+    }
+
+    fn has_connected_member(&mut self, key: GroupKey) -> bool {
+        let Self { shared, sessions, .. } = self;
+        let Some(group) = shared.group_mut(key) else { return false };
+        group.any(|number, _| {
+            let session = sessions.get(number).and_then(Option::as_ref);
+            session.is_some_and(|session| session.connection.is_some())
+        })
+    }
+
+    /// Puts a delivery into the queue of a session, if there is room, and has the connection told.
+    #[inline]
+    pub(super) fn deliver(&mut self, number: u32, delivery: Delivery) {
+        let Some(stored) = self.messages.get(delivery.message) else { return };
+        let (size, expires) = (stored.size(), stored.expires);
+        let Some(Some(session)) = self.sessions.get_mut(number) else { return };
+        if session.connection.is_none() && delivery.qos == QoS::AtMostOnce {
+            return;
+        }
+        let is_full = session.queued() >= self.options.maximum_queued_messages
+            || session.queued_bytes().saturating_add(size) > self.options.maximum_queued_bytes
+                && session.queued() > 0;
+        if is_full && !delivery.is_replay && !self.make_room(number, delivery.qos, size) {
+            return;
+        }
+        self.messages.acquire(delivery.message);
+        let Some(Some(session)) = self.sessions.get_mut(number) else { return };
+        let order = session.next_number();
+        if delivery.qos == QoS::AtMostOnce {
+            session.at_most_once_bytes = session.at_most_once_bytes.saturating_add(size);
+            session.at_most_once.push_back(Item { number: order, delivery });
+        } else {
+            session.outbound.push(Entry::sized(order, delivery, size, expires));
+            open_window(&mut session.outbound);
+        }
+        if let (Some(connection), false) = (session.connection, session.is_ready) {
+            session.is_ready = true;
+            self.announce(connection);
+        }
+    }
+
+    /// Makes room in a full queue for a message of so many bytes, or drops that; says whether
+    /// there is some.
+    #[cold]
+    fn make_room(&mut self, number: u32, qos: QoS, size: usize) -> bool {
+        let now = self.now;
+        let Self { sessions, messages, options, counters, overflowed, .. } = self;
+        let Some(Some(session)) = sessions.get_mut(number) else { return false };
+        let is_full = |session: &Session| {
+            session.queued() >= options.maximum_queued_messages
+                || session.queued_bytes().saturating_add(size) > options.maximum_queued_bytes
+                    && session.queued() > 0
+        };
+        let may_drop = qos != QoS::AtMostOnce || options.overflow == Overflow::DropOldest;
+        while may_drop
+            && is_full(session)
+            && let Some(item) = session.at_most_once.pop_front()
+        {
+            let size = messages.get(item.delivery.message).map_or(0, |stored| stored.size());
+            session.at_most_once_bytes = session.at_most_once_bytes.saturating_sub(size);
+            messages.release(item.delivery.message);
+            session.dropped = session.dropped.saturating_add(1);
+            counters.dropped_at_most_once = counters.dropped_at_most_once.saturating_add(1);
+        }
+        if is_full(session) && qos != QoS::AtMostOnce {
+            for key in session.outbound.expired(now) {
+                if let Some(message) = session.outbound.remove(key).and_then(|gone| gone.message) {
+                    messages.release(message.message);
+                    counters.expired = counters.expired.saturating_add(1);
+                }
+            }
+        }
+        while options.overflow == Overflow::DropOldest
+            && qos != QoS::AtMostOnce
+            && is_full(session)
+            && let Some(key) = session.outbound.oldest_unsent()
+        {
+            if let Some(message) = session.outbound.remove(key).and_then(|gone| gone.message) {
+                messages.release(message.message);
+            }
+            session.dropped = session.dropped.saturating_add(1);
+            counters.dropped = counters.dropped.saturating_add(1);
+        }
+        if !is_full(session) {
+            return true;
+        }
+        session.dropped = session.dropped.saturating_add(1);
+        if qos == QoS::AtMostOnce {
+            counters.dropped_at_most_once = counters.dropped_at_most_once.saturating_add(1);
+        } else {
+            counters.dropped = counters.dropped.saturating_add(1);
+            if options.overflow == Overflow::Disconnect && session.connection.is_some() {
+                overflowed.push_back(number);
+            }
+        }
+        false
+    }
+}
+
+/// The member of a group that gets a message: one that is connected and has room, or else any that
+/// can keep it.
+fn choose<'a>(
+    group: &mut SharedGroup<'_>,
+    qos: QoS,
+    (maximum, maximum_bytes): (usize, usize),
+    session: impl Fn(u32) -> Option<&'a Session>,
+) -> Option<(u32, Grant)> {
+    let has_room =
+        |session: &Session| session.queued() < maximum && session.queued_bytes() < maximum_bytes;
+    let is_connected = |session: &Session| session.connection.is_some();
+    let connected = group.next(|number, _| {
+        session(number).is_some_and(|session| is_connected(session) && has_room(session))
+    });
+    let keeps = |grant: Grant| qos.min(grant.qos) != QoS::AtMostOnce;
+    connected
+        .or_else(|| {
+            group.next(|number, grant| keeps(grant) && session(number).is_some_and(has_room))
+        })
+        .or_else(|| group.next(|number, _| session(number).is_some_and(is_connected)))
+        .or_else(|| group.next(|number, grant| keeps(grant) && session(number).is_some()))
+}
+
+/// Lets messages into the window as long as there is room.
+#[inline]
+pub(super) fn open_window(outbound: &mut Outbound<Delivery>) {
+    while let Some((key, in_flight)) = outbound.next_for_window() {
+        if outbound.enter_window(key).is_none() {
+            return;
+        }
+        outbound.leave_queue(in_flight);
+    }
+}
+
+/// When the Message Expiry Interval of a message is over. v5 3.3.2.3.3
+pub(super) fn expires(now: Instant, publish: &Publish<'_>) -> Option<Instant> {
+    let seconds = publish.properties.message_expiry_interval()?;
+    Some(now + Duration::from_secs(seconds.into()))
+}

@@ -1,0 +1,142 @@
+//! What a broker keeps of one client, connected or not. MQTT 5.0 §4.1.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::broker::authorizer::Client;
+use crate::broker::delivery::{Delivery, Item};
+use crate::broker::filters::FilterKey;
+use crate::broker::inbound::Unreleased;
+use crate::broker::retained::Cursor;
+use crate::broker::shared::GroupKey;
+use crate::message::Message;
+use crate::qos::QoS;
+use crate::session::outbound::Outbound;
+use crate::time::Instant;
+use crate::version::Version;
+
+/// The Session State of one client.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) client: Arc<Client>,
+    /// Of the last connection.
+    pub(super) version: Version,
+    /// The number of the connection that it has.
+    pub(super) connection: Option<u32>,
+    /// Whether the connection was told of what there is to be sent, or is about to be.
+    pub(super) is_ready: bool,
+    /// Session Expiry Interval, in seconds.
+    pub(super) expiry_interval: u32,
+    /// The longest that it may have.
+    pub(super) expiry_maximum: u32,
+    /// When it ends, unless its client comes back.
+    pub(super) expires: Option<Instant>,
+    pub(super) timer: Option<Instant>,
+    /// The Will of its last connection, until its delay is over.
+    pub(super) will: Option<Box<DelayedWill>>,
+    /// Filters that it subscribes to, sorted.
+    pub(super) subscriptions: Vec<FilterKey>,
+    /// Groups that it is a member of, sorted.
+    pub(super) groups: Vec<GroupKey>,
+    pub(super) outbound: Outbound<Delivery>,
+    pub(super) at_most_once: VecDeque<Item>,
+    /// Bytes of these.
+    pub(super) at_most_once_bytes: usize,
+    pub(super) unreleased: Unreleased,
+    /// Retained messages that new subscriptions are still to get.
+    pub(super) replays: VecDeque<Replay>,
+    /// Of the last delivery, or what else has a place in their order.
+    pub(super) last_number: u64,
+    pub(super) dropped: u64,
+}
+
+/// A Will that waits for its delay.
+#[derive(Debug)]
+pub(super) struct DelayedWill {
+    pub(super) at: Instant,
+    pub(super) message: Message,
+}
+
+/// The retained messages that a new subscription is still to get.
+#[derive(Debug)]
+pub(super) struct Replay {
+    pub(super) filter: Box<str>,
+    pub(super) qos: QoS,
+    pub(super) no_local: bool,
+    /// Subscription Identifier, or 0.
+    pub(super) identifier: u32,
+    pub(super) cursor: Cursor,
+}
+
+impl Session {
+    pub(super) fn new(client: Arc<Client>, version: Version) -> Self {
+        Self {
+            client,
+            version,
+            connection: None,
+            is_ready: false,
+            expiry_interval: 0,
+            expiry_maximum: u32::MAX,
+            expires: None,
+            timer: None,
+            will: None,
+            subscriptions: Vec::new(),
+            groups: Vec::new(),
+            outbound: Outbound::default(),
+            at_most_once: VecDeque::new(),
+            at_most_once_bytes: 0,
+            unreleased: Unreleased::default(),
+            replays: VecDeque::new(),
+            last_number: 0,
+            dropped: 0,
+        }
+    }
+
+    #[inline]
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.last_number = self.last_number.saturating_add(1);
+        self.last_number
+    }
+
+    /// Messages that are held for the client.
+    #[inline]
+    pub(super) fn queued(&self) -> usize {
+        self.outbound.len().saturating_add(self.at_most_once.len())
+    }
+
+    /// Bytes of these.
+    #[inline]
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.outbound.bytes().saturating_add(self.at_most_once_bytes)
+    }
+
+    /// Subscriptions, shared ones among them.
+    pub(super) fn subscription_count(&self) -> usize {
+        self.subscriptions.len().saturating_add(self.groups.len())
+    }
+
+    /// When something becomes of it without its client.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let will = self.will.as_ref().map(|will| will.at);
+        [will, self.expires].into_iter().flatten().min()
+    }
+}
+
+/// Adds to a sorted list what is not in it.
+pub(super) fn insert_sorted<T: Ord>(list: &mut Vec<T>, value: T) {
+    if let Err(at) = list.binary_search(&value) {
+        list.insert(at, value);
+    }
+}
+
+/// Takes a value out of a sorted list.
+pub(super) fn remove_sorted<T: Ord>(list: &mut Vec<T>, value: &T) {
+    if let Ok(at) = list.binary_search(value) {
+        list.remove(at);
+    }
+    if list.is_empty() {
+        *list = Vec::new();
+    }
+}
