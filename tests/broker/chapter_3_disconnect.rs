@@ -109,8 +109,8 @@ fn without_a_keep_alive_a_client_may_be_silent() {
         scenario(|world| {
             let peer = world.join(&of(version, "a"));
             world.subscribe(peer, "a", QoS::AtMostOnce);
-            assert_eq!(world.deadline, None);
             world.wait_secs(100_000_000);
+            assert_eq!(world.deadline, None, "there is nothing to wait for");
             world.publish(peer, "a", QoS::AtMostOnce, "x");
             assert_eq!(world.heard(peer), ["a x"]);
         });

@@ -13,6 +13,8 @@ mod chapter_3_publish;
 mod chapter_3_retain;
 mod chapter_3_subscribe;
 mod chapter_3_will;
+mod chapter_4_delivery;
+mod chapter_4_sessions;
 mod rights;
 mod words;
 mod world;

@@ -97,6 +97,8 @@ pub(crate) struct World {
     /// What becomes of each CONNECT.
     pub(crate) answer: Answer,
     pub(crate) rights: Rights,
+    /// Whether clients that connect from now on acknowledge what they are sent.
+    pub(crate) acknowledges: bool,
     transports: Vec<Transport>,
     outgoing: Outgoing,
     events: Vec<Event>,
@@ -115,6 +117,7 @@ impl World {
             now: Instant::from_micros(START),
             answer: Answer::Accept,
             rights,
+            acknowledges: true,
             transports: Vec::new(),
             outgoing: Outgoing::new(),
             events: Vec::new(),
@@ -137,7 +140,7 @@ impl World {
             incoming: BytesMut::new(),
             paused: false,
             writable: true,
-            acknowledges: true,
+            acknowledges: self.acknowledges,
             to_client: BytesMut::new(),
             raw: Vec::new(),
             sent: Vec::new(),
@@ -194,6 +197,11 @@ impl World {
         self.transports[peer.0].connection
     }
 
+    /// Whose connection this is.
+    pub(crate) fn peer(&self, connection: ConnectionId) -> Peer {
+        self.find(connection)
+    }
+
     pub(crate) fn version(&self, peer: Peer) -> Version {
         self.transports[peer.0].version
     }
@@ -232,9 +240,15 @@ impl World {
         self.poll();
     }
 
-    /// The client acknowledges nothing by itself from now on.
+    /// The client acknowledges nothing by itself from now on, and none that connects later does.
     pub(crate) fn by_hand(&mut self, peer: Peer) {
         self.at(peer).acknowledges = false;
+        self.acknowledges = false;
+    }
+
+    /// The clients that connect from now on acknowledge by themselves.
+    pub(crate) fn by_itself(&mut self) {
+        self.acknowledges = true;
     }
 
     // What clients say
