@@ -3,7 +3,6 @@
 use crate::broker::ack::Answer;
 use crate::broker::error::Violation;
 use crate::broker::machine::Broker;
-use crate::broker::routing;
 use crate::packet::{PubAck, PubComp, PubRec};
 use crate::packet_id::PacketId;
 use crate::packet_type::PacketType;
@@ -41,7 +40,7 @@ impl Broker {
         stage: Stage,
     ) -> Result<(), Violation> {
         let Some((_, session)) = self.both_mut(number) else { return Ok(()) };
-        match session.outbound.on_ack(packet_id, stage) {
+        match session.queue.on_ack(packet_id, stage) {
             Ok(key) => self.complete(number, key),
             Err(Misfit::Unknown) => self.count_unknown(),
             Err(Misfit::Wrong) => {
@@ -54,8 +53,7 @@ impl Broker {
     /// A message is done with: there is room for another.
     fn complete(&mut self, number: u32, key: Key) {
         let Some((_, session)) = self.both_mut(number) else { return };
-        let removed = session.outbound.remove(key);
-        routing::open_window(&mut session.outbound);
+        let removed = session.queue.remove(key);
         if let Some(delivery) = removed.and_then(|removed| removed.message) {
             self.messages.release(delivery.message);
         }
@@ -66,8 +64,8 @@ impl Broker {
     pub(super) fn announce_session(&mut self, number: u32) {
         let Some((_, session)) = self.both_mut(number) else { return };
         if !session.is_ready
-            && (session.outbound.next_ready().is_some()
-                || !session.at_most_once.is_empty()
+            && (session.queue.next_ready().is_some()
+                || session.queue.front_at_most_once().is_some()
                 || !session.replays.is_empty())
         {
             session.is_ready = true;
@@ -89,7 +87,7 @@ impl Broker {
         let is_error = pub_rec.reason_code.is_error();
         let Some((connection, session)) = self.both_mut(number) else { return Ok(()) };
         let version = connection.link.version;
-        let found = session.outbound.on_ack(packet_id, Stage::AwaitPubRec);
+        let found = session.queue.on_ack(packet_id, Stage::AwaitPubRec);
         let mut reason_code = ReasonCode::SUCCESS;
         let mut dup = false;
         match found {
@@ -98,14 +96,13 @@ impl Broker {
                 return Ok(());
             }
             Ok(key) => {
-                let order = session.next_number();
-                if let Some(delivery) = session.outbound.received(key, order) {
+                if let Some(delivery) = session.queue.received(key) {
                     self.messages.release(delivery.message);
                 }
             }
             // It is repeated, as clients of 3.x do: so is the PUBREL.
             Err(Misfit::Wrong)
-                if !is_error && session.outbound.on_ack(packet_id, Stage::AwaitPubComp).is_ok() =>
+                if !is_error && session.queue.on_ack(packet_id, Stage::AwaitPubComp).is_ok() =>
             {
                 dup = version == Version::V3_1;
             }

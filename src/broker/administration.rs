@@ -117,8 +117,8 @@ impl Broker {
             session_expiry_interval: session.expiry_interval,
             expires: session.expires,
             subscriptions: session.subscription_count(),
-            queued_messages: session.queued(),
-            queued_bytes: session.queued_bytes(),
+            queued_messages: session.queue.len(),
+            queued_bytes: session.queue.bytes(),
             dropped: session.dropped,
         }
     }

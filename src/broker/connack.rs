@@ -8,7 +8,6 @@ use crate::broker::error::DisconnectCause;
 use crate::broker::event::{Acceptance, ConnectRequest};
 use crate::broker::machine::Broker;
 use crate::broker::options::Options;
-use crate::broker::routing;
 use crate::decoder::MAXIMUM_PACKET_SIZE;
 use crate::packet::{ConnAck, Connect, Packet};
 use crate::packet_type::PacketType;
@@ -37,7 +36,7 @@ impl Broker {
         if let Some(connection) = self.connection_mut(number) {
             connection.link.control_frame(frame);
         }
-        self.take_up(number);
+        self.take_up(number, &request.connect());
         self.resume(number, Pause::Answer);
         self.announce(number);
         self.schedule(number);
@@ -77,11 +76,13 @@ impl Broker {
     }
 
     /// Sends again what is in flight, and what else waits.
-    fn take_up(&mut self, number: u32) {
+    fn take_up(&mut self, number: u32, connect: &Connect<'_>) {
+        let receive_maximum = connect.properties.receive_maximum().unwrap_or(u16::MAX);
+        let window = receive_maximum.min(self.options.maximum_in_flight.max(1));
         let after = self.log.last();
         let Some((connection, session)) = self.both_mut(number) else { return };
         let dup = connection.link.version == Version::V3_1;
-        for packet_id in session.outbound.resume() {
+        for packet_id in session.queue.connected(window) {
             let answer = Answer::Publish {
                 packet_type: PacketType::PubRel,
                 packet_id,
@@ -91,7 +92,6 @@ impl Broker {
             };
             connection.acks.push(after, answer);
         }
-        routing::open_window(&mut session.outbound);
         session.is_ready = true;
     }
 

@@ -120,9 +120,7 @@ impl Broker {
         self.counters.connected = self.counters.connected.saturating_sub(1);
         session.connection = None;
         session.is_ready = false;
-        session.outbound.disconnected();
-        let items = core::mem::take(&mut session.at_most_once);
-        session.at_most_once_bytes = 0;
+        let items = session.queue.disconnected();
         for mut replay in session.replays.drain(..) {
             self.retained.leave(&mut replay.cursor);
         }
@@ -169,7 +167,7 @@ impl Broker {
             // At the end of the session, if its delay is not over. v5 [MQTT-3.1.2-8]
             self.wills.push_back((will.message, session.client.clone()));
         }
-        for entry in session.outbound.into_entries() {
+        for entry in session.queue.into_entries() {
             // v5 4.8.2: another member gets what was not acknowledged, but not what this one may
             // have at QoS 2. [MQTT-4.8.2-5]
             let may_pass = !entry.sent || entry.stage == Stage::AwaitPubAck;

@@ -360,8 +360,6 @@ impl Broker {
         session.expiry_interval = connack::requested_expiry(connect).min(session.expiry_maximum);
         (session.expires, session.will) = (None, None);
         timers.cancel(Timer::Session(session_number), &mut session.timer);
-        let receive_maximum = properties.receive_maximum().unwrap_or(u16::MAX);
-        session.outbound.set_window(receive_maximum.min(options.maximum_in_flight.max(1)));
     }
 
     /// A new session. v5 4.1

@@ -76,6 +76,7 @@ mod members;
 mod messages;
 mod options;
 mod publishing;
+mod queue;
 mod receiving;
 mod retained;
 mod routing;

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::broker::authorizer::Client;
-use crate::broker::delivery::{Delivery, Item, Target};
+use crate::broker::delivery::{Delivery, Target};
 use crate::broker::filters::FilterKey;
 use crate::broker::grant::Grant;
 use crate::broker::machine::Broker;
@@ -15,8 +15,6 @@ use crate::broker::session::Session;
 use crate::broker::shared::{GroupKey, SharedGroup};
 use crate::packet::Publish;
 use crate::qos::QoS;
-use crate::session::entry::Entry;
-use crate::session::outbound::Outbound;
 use crate::time::Instant;
 
 /// Where a message comes from.
@@ -129,9 +127,9 @@ impl Broker {
         if session.groups.is_empty() {
             return;
         }
-        for key in session.outbound.unsent() {
+        for key in session.queue.acknowledged().map(|held| held.unsent()).unwrap_or_default() {
             let Some(Some(session)) = self.sessions.get_mut(number) else { return };
-            let entry = session.outbound.get_mut(key);
+            let entry = session.queue.acknowledged().and_then(|held| held.get_mut(key));
             let delivery = entry.and_then(|entry| entry.message.as_ref());
             let Some(Delivery { group: Some(group), message, .. }) = delivery else { continue };
             let (group, message) = (*group, *message);
@@ -141,7 +139,7 @@ impl Broker {
             self.messages.acquire(message);
             if self.pass_to_group(group, message)
                 && let Some(Some(session)) = self.sessions.get_mut(number)
-                && session.outbound.remove(key).is_some()
+                && session.queue.remove(key).is_some()
             {
                 self.messages.release(message);
             }
@@ -153,9 +151,10 @@ impl Broker {
     /// keeps that.
     pub(super) fn leave_group(&mut self, number: u32, key: GroupKey) {
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
-        for entry in session.outbound.unsent() {
+        for entry in session.queue.acknowledged().map(|held| held.unsent()).unwrap_or_default() {
             let Some(Some(session)) = self.sessions.get_mut(number) else { return };
-            let Some(found) = session.outbound.get_mut(entry) else { continue };
+            let found = session.queue.acknowledged().and_then(|held| held.get_mut(entry));
+            let Some(found) = found else { continue };
             let Some(delivery) = found.message.as_mut() else { continue };
             if delivery.group != Some(key) {
                 continue;
@@ -164,18 +163,18 @@ impl Broker {
             let message = delivery.message;
             if self.pass_to_group(key, message)
                 && let Some(Some(session)) = self.sessions.get_mut(number)
-                && session.outbound.remove(entry).is_some()
+                && session.queue.remove(entry).is_some()
             {
                 self.messages.release(message);
             }
         }
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
-        for entry in session.outbound.entries_mut() {
+        let held = session.queue.acknowledged().into_iter();
+        for entry in held.flat_map(|held| held.entries_mut()) {
             if let Some(delivery) = entry.message.as_mut().filter(|one| one.group == Some(key)) {
                 delivery.group = None;
             }
         }
-        open_window(&mut session.outbound);
     }
 
     fn has_connected_member(&mut self, key: GroupKey) -> bool {
@@ -196,21 +195,18 @@ impl Broker {
         if session.connection.is_none() && delivery.qos == QoS::AtMostOnce {
             return;
         }
-        let is_full = session.queued() >= self.options.maximum_queued_messages
-            || session.queued_bytes().saturating_add(size) > self.options.maximum_queued_bytes
-                && session.queued() > 0;
+        let is_full = session.queue.len() >= self.options.maximum_queued_messages
+            || session.queue.bytes().saturating_add(size) > self.options.maximum_queued_bytes
+                && session.queue.len() > 0;
         if is_full && !delivery.is_replay && !self.make_room(number, delivery.qos, size) {
             return;
         }
         self.messages.acquire(delivery.message);
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
-        let order = session.next_number();
         if delivery.qos == QoS::AtMostOnce {
-            session.at_most_once_bytes = session.at_most_once_bytes.saturating_add(size);
-            session.at_most_once.push_back(Item { number: order, delivery });
+            session.queue.push_at_most_once(delivery, size);
         } else {
-            session.outbound.push(Entry::sized(order, delivery, size, expires));
-            open_window(&mut session.outbound);
+            session.queue.push(delivery, size, expires);
         }
         if let (Some(connection), false) = (session.connection, session.is_ready) {
             session.is_ready = true;
@@ -226,24 +222,25 @@ impl Broker {
         let Self { sessions, messages, options, counters, overflowed, .. } = self;
         let Some(Some(session)) = sessions.get_mut(number) else { return false };
         let is_full = |session: &Session| {
-            session.queued() >= options.maximum_queued_messages
-                || session.queued_bytes().saturating_add(size) > options.maximum_queued_bytes
-                    && session.queued() > 0
+            session.queue.len() >= options.maximum_queued_messages
+                || session.queue.bytes().saturating_add(size) > options.maximum_queued_bytes
+                    && session.queue.len() > 0
         };
         let may_drop = qos != QoS::AtMostOnce || options.overflow == Overflow::DropOldest;
         while may_drop
             && is_full(session)
-            && let Some(item) = session.at_most_once.pop_front()
+            && let Some(delivery) = session.queue.pop_at_most_once()
         {
-            let size = messages.get(item.delivery.message).map_or(0, |stored| stored.size());
-            session.at_most_once_bytes = session.at_most_once_bytes.saturating_sub(size);
-            messages.release(item.delivery.message);
+            let size = messages.get(delivery.message).map_or(0, |stored| stored.size());
+            session.queue.popped(size);
+            messages.release(delivery.message);
             session.dropped = session.dropped.saturating_add(1);
             counters.dropped_at_most_once = counters.dropped_at_most_once.saturating_add(1);
         }
         if is_full(session) && qos != QoS::AtMostOnce {
-            for key in session.outbound.expired(now) {
-                if let Some(message) = session.outbound.remove(key).and_then(|gone| gone.message) {
+            let expired = session.queue.acknowledged().map(|held| held.expired(now));
+            for key in expired.unwrap_or_default() {
+                if let Some(message) = session.queue.remove(key).and_then(|gone| gone.message) {
                     messages.release(message.message);
                     counters.expired = counters.expired.saturating_add(1);
                 }
@@ -252,9 +249,9 @@ impl Broker {
         while options.overflow == Overflow::DropOldest
             && qos != QoS::AtMostOnce
             && is_full(session)
-            && let Some(key) = session.outbound.oldest_unsent()
+            && let Some(key) = session.queue.acknowledged().and_then(|held| held.oldest_unsent())
         {
-            if let Some(message) = session.outbound.remove(key).and_then(|gone| gone.message) {
+            if let Some(message) = session.queue.remove(key).and_then(|gone| gone.message) {
                 messages.release(message.message);
             }
             session.dropped = session.dropped.saturating_add(1);
@@ -285,7 +282,7 @@ fn choose<'a>(
     session: impl Fn(u32) -> Option<&'a Session>,
 ) -> Option<(u32, Grant)> {
     let has_room =
-        |session: &Session| session.queued() < maximum && session.queued_bytes() < maximum_bytes;
+        |session: &Session| session.queue.len() < maximum && session.queue.bytes() < maximum_bytes;
     let is_connected = |session: &Session| session.connection.is_some();
     let connected = group.next(|number, _| {
         session(number).is_some_and(|session| is_connected(session) && has_room(session))
@@ -297,17 +294,6 @@ fn choose<'a>(
         })
         .or_else(|| group.next(|number, _| session(number).is_some_and(is_connected)))
         .or_else(|| group.next(|number, grant| keeps(grant) && session(number).is_some()))
-}
-
-/// Lets messages into the window as long as there is room.
-#[inline]
-pub(super) fn open_window(outbound: &mut Outbound<Delivery>) {
-    while let Some((key, in_flight)) = outbound.next_for_window() {
-        if outbound.enter_window(key).is_none() {
-            return;
-        }
-        outbound.leave_queue(in_flight);
-    }
 }
 
 /// When the Message Expiry Interval of a message is over. v5 3.3.2.3.3

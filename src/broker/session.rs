@@ -6,14 +6,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::broker::authorizer::Client;
-use crate::broker::delivery::{Delivery, Item};
 use crate::broker::filters::FilterKey;
 use crate::broker::inbound::Unreleased;
+use crate::broker::queue::Queue;
 use crate::broker::retained::Cursor;
 use crate::broker::shared::GroupKey;
 use crate::message::Message;
 use crate::qos::QoS;
-use crate::session::outbound::Outbound;
 use crate::time::Instant;
 use crate::version::Version;
 
@@ -40,15 +39,10 @@ pub(super) struct Session {
     pub(super) subscriptions: Vec<FilterKey>,
     /// Groups that it is a member of, sorted.
     pub(super) groups: Vec<GroupKey>,
-    pub(super) outbound: Outbound<Delivery>,
-    pub(super) at_most_once: VecDeque<Item>,
-    /// Bytes of these.
-    pub(super) at_most_once_bytes: usize,
+    pub(super) queue: Queue,
     pub(super) unreleased: Unreleased,
     /// Retained messages that new subscriptions are still to get.
     pub(super) replays: VecDeque<Replay>,
-    /// Of the last delivery, or what else has a place in their order.
-    pub(super) last_number: u64,
     pub(super) dropped: u64,
 }
 
@@ -84,32 +78,17 @@ impl Session {
             will: None,
             subscriptions: Vec::new(),
             groups: Vec::new(),
-            outbound: Outbound::default(),
-            at_most_once: VecDeque::new(),
-            at_most_once_bytes: 0,
+            queue: Queue::default(),
             unreleased: Unreleased::default(),
             replays: VecDeque::new(),
-            last_number: 0,
             dropped: 0,
         }
     }
 
+    /// Whether it is the turn of retained messages.
     #[inline]
-    pub(super) fn next_number(&mut self) -> u64 {
-        self.last_number = self.last_number.saturating_add(1);
-        self.last_number
-    }
-
-    /// Messages that are held for the client.
-    #[inline]
-    pub(super) fn queued(&self) -> usize {
-        self.outbound.len().saturating_add(self.at_most_once.len())
-    }
-
-    /// Bytes of these.
-    #[inline]
-    pub(super) fn queued_bytes(&self) -> usize {
-        self.outbound.bytes().saturating_add(self.at_most_once_bytes)
+    pub(super) fn has_replay(&self) -> bool {
+        !self.replays.is_empty() && self.queue.is_open()
     }
 
     /// Subscriptions, shared ones among them.

@@ -10,7 +10,6 @@ use crate::broker::delivery::{Delivery, Identifiers};
 use crate::broker::event::Counters;
 use crate::broker::machine::Broker;
 use crate::broker::messages::{Messages, Origin, Stored};
-use crate::broker::routing;
 use crate::broker::session::Session;
 use crate::link::{ConnectionId, Link, Transmitted};
 use crate::outgoing::Outgoing;
@@ -19,14 +18,15 @@ use crate::session::publish::{Alias, WirePublish};
 use crate::session::store::Log;
 use crate::time::Instant;
 
-/// What is sent next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
-    Control,
-    Ack,
-    AtMostOnce,
-    Publish,
-    Replay,
+/// How far pulling has come.
+enum Pulled {
+    /// There is nothing more.
+    All,
+    /// There is no more room.
+    More,
+    /// It is the turn of retained messages for new subscriptions of this session: all the others
+    /// are in the window, and there is room in it.
+    Replay(u32),
 }
 
 /// So many retained messages are taken up for new subscriptions at a time.
@@ -61,70 +61,61 @@ impl Broker {
         let Some(number) = self.find(connection) else { return Transmitted::All };
         outgoing.begin(connection.0);
         let held = outgoing.remaining();
-        let left = self.pull(number, limit.max(1), outgoing);
+        let mut replayed: usize = 0;
+        let left = loop {
+            match self.pull(number, limit.max(1), outgoing) {
+                Pulled::All => break Transmitted::All,
+                Pulled::More => break Transmitted::More,
+                Pulled::Replay(_) if replayed >= REPLAYED_AT_ONCE => break Transmitted::More,
+                Pulled::Replay(session) => {
+                    replayed = replayed.saturating_add(self.take_replays(session));
+                }
+            }
+        };
         let sent = u64::try_from(outgoing.remaining().saturating_sub(held)).unwrap_or(u64::MAX);
         self.counters.bytes_sent = self.counters.bytes_sent.saturating_add(sent);
-        if left == Transmitted::All {
-            self.ran_dry(number);
-        }
         left
     }
 
-    fn pull(&mut self, number: u32, limit: usize, out: &mut Outgoing) -> Transmitted {
-        let mut replayed: usize = 0;
-        loop {
-            let Self { connections, sessions, log, .. } = self;
-            let Some(Some(connection)) = connections.get_mut(number) else {
-                return Transmitted::All;
-            };
-            let session_number = connection.session;
-            let mut session = session_number.and_then(|number| sessions.get_mut(number)?.as_mut());
-            let Some(next) = next(connection, session.as_deref_mut(), log) else {
-                return Transmitted::All;
-            };
-            if out.remaining() >= limit || replayed >= REPLAYED_AT_ONCE {
-                return Transmitted::More;
+    /// Pulls all that is there to be sent, or as much as there is room for.
+    #[inline]
+    fn pull(&mut self, number: u32, limit: usize, out: &mut Outgoing) -> Pulled {
+        let Self { connections, sessions, log, messages, authorizer, counters, now, .. } = self;
+        let Some(Some(connection)) = connections.get_mut(number) else { return Pulled::All };
+        let session_number = connection.session;
+        let session = session_number.and_then(|number| sessions.get_mut(number)?.as_mut());
+        let mut was_answered = false;
+        if connection.link.has_control() || !connection.acks.is_empty() {
+            if !connection.pull_answers(log, limit, out) {
+                return Pulled::More;
             }
-            match (next, session) {
-                (Next::Control, _) => connection.link.pull_control(out),
-                (Next::Ack, _) => {
-                    if connection.acks.pull(connection.link.version, out) {
-                        connection.quota.pulled();
-                    }
-                    if connection.acks.is_empty() {
-                        self.resume(number, Pause::Client);
-                    }
+            was_answered = connection.acks.is_empty();
+        }
+        let mut pulled = Pulled::All;
+        if let (Some(session), Some(number)) = (session, session_number) {
+            let link = &mut connection.link;
+            let mut pull = Pull { now: *now, link, session, messages, authorizer, counters };
+            pulled = match pull.messages(log, limit, out) {
+                Pulled::All if pull.session.has_replay() && connection.acks.is_empty() => {
+                    Pulled::Replay(number)
                 }
-                (Next::Replay, Some(_)) => {
-                    let Some(session) = session_number else { return Transmitted::All };
-                    replayed = replayed.saturating_add(self.take_replays(session));
-                }
-                (Next::AtMostOnce | Next::Publish, Some(session)) => {
-                    let Self { now, messages, authorizer, counters, .. } = self;
-                    let link = &mut connection.link;
-                    let now = *now;
-                    let mut pull = Pull { now, link, session, messages, authorizer, counters };
-                    if next == Next::AtMostOnce {
-                        pull.at_most_once(limit, out);
-                    } else {
-                        pull.publish(out);
-                    }
-                }
-                _ => return Transmitted::All,
+                pulled => pulled,
+            };
+            if let Pulled::All = pulled {
+                session.is_ready = false;
             }
         }
-    }
-
-    /// There is nothing more for a client: it is told of the next.
-    fn ran_dry(&mut self, number: u32) {
-        if let Some((_, session)) = self.both_mut(number) {
-            session.is_ready = false;
+        if let Pulled::All = pulled {
+            connection.link.ran_dry();
+            if connection.link.is_closing() {
+                self.finish(number);
+                return pulled;
+            }
         }
-        let Some(connection) = self.connection_mut(number) else { return };
-        connection.link.ran_dry();
-        if connection.link.is_closing() {
-            self.finish(number);
+        if was_answered {
+            self.resume(number, Pause::Client);
         }
+        pulled
     }
 
     /// Takes up retained messages that new subscriptions are still to get, and says how many it
@@ -176,62 +167,72 @@ impl Broker {
     }
 }
 
-/// What is sent next: what does not wait, then answers, then messages in their order. One that may
-/// not be sent yet, for a record, holds back none at QoS 0. Retained messages for new subscriptions
-/// come when all the others are in the window, and there is room in it.
-///
-/// v5 [MQTT-3.3.4-8] [MQTT-4.9.0-2] [MQTT-4.9.0-3]
-#[inline]
-fn next(connection: &Connection, session: Option<&mut Session>, log: &Log) -> Option<Next> {
-    if connection.link.has_control() {
-        return Some(Next::Control);
-    }
-    if connection.acks.front().is_some_and(|ack| log.is_committed(ack.after)) {
-        return Some(Next::Ack);
-    }
-    let session = session?;
-    let at_most_once = session.at_most_once.front().map_or(u64::MAX, |item| item.number);
-    let publish = match session.outbound.next_ready() {
-        Some((_, entry)) if log.is_committed(entry.after) => entry.order,
-        _ => u64::MAX,
-    };
-    if at_most_once < publish {
-        Some(Next::AtMostOnce)
-    } else if publish != u64::MAX {
-        Some(Next::Publish)
-    } else if !session.replays.is_empty()
-        && session.outbound.is_open()
-        && connection.acks.is_empty()
-    {
-        Some(Next::Replay)
-    } else {
-        None
+impl Connection {
+    /// What goes out before messages: what does not wait, then answers. `false` if there is no room
+    /// for all of it.
+    fn pull_answers(&mut self, log: &Log, limit: usize, out: &mut Outgoing) -> bool {
+        while self.link.has_control() {
+            if out.remaining() >= limit {
+                return false;
+            }
+            self.link.pull_control(out);
+        }
+        while self.acks.front().is_some_and(|ack| log.is_committed(ack.after)) {
+            if out.remaining() >= limit {
+                return false;
+            }
+            if self.acks.pull(self.link.version, out) {
+                self.quota.pulled();
+            }
+        }
+        true
     }
 }
 
 impl Pull<'_> {
+    /// Messages in their order. One that may not be sent yet, for a record, holds back none at
+    /// QoS 0.
+    ///
+    /// v5 [MQTT-3.3.4-8] [MQTT-4.9.0-2] [MQTT-4.9.0-3]
+    #[inline]
+    fn messages(&mut self, log: &Log, limit: usize, out: &mut Outgoing) -> Pulled {
+        loop {
+            let at_most_once = self.session.queue.front_at_most_once().map(|item| item.number);
+            let publish = match self.session.queue.next_ready() {
+                Some((_, entry)) if log.is_committed(entry.after) => Some(entry.order),
+                _ => None,
+            };
+            if at_most_once.is_none() && publish.is_none() {
+                return Pulled::All;
+            }
+            if out.remaining() >= limit {
+                return Pulled::More;
+            }
+            let before = publish.unwrap_or(u64::MAX);
+            if at_most_once.is_some_and(|number| number < before) {
+                self.at_most_once(before, limit, out);
+            } else {
+                self.publish(out);
+            }
+        }
+    }
+
     /// Messages at QoS 0, as long as they come next.
     #[inline]
-    fn at_most_once(&mut self, limit: usize, out: &mut Outgoing) {
-        let before = match self.session.outbound.next_ready() {
-            Some((_, entry)) => entry.order,
-            None => u64::MAX,
-        };
-        while let Some(item) = self.session.at_most_once.front()
+    fn at_most_once(&mut self, before: u64, limit: usize, out: &mut Outgoing) {
+        while let Some(item) = self.session.queue.front_at_most_once()
             && item.number < before
             && out.remaining() < limit
-            && let Some(item) = self.session.at_most_once.pop_front()
+            && let Some(delivery) = self.session.queue.pop_at_most_once()
         {
-            let delivery = &item.delivery;
             let message = delivery.message;
             if let Some(stored) = self.messages.get(message) {
-                let bytes = self.session.at_most_once_bytes.saturating_sub(stored.size());
-                self.session.at_most_once_bytes = bytes;
+                self.session.queue.popped(stored.size());
                 let is_expired = stored.expires.is_some_and(|expires| expires < self.now);
                 if is_expired {
                     self.counters.expired = self.counters.expired.saturating_add(1);
-                } else if may_have(self.authorizer, &self.session.client, delivery, stored) {
-                    let publish = wire(self.now, stored, delivery);
+                } else if may_have(self.authorizer, &self.session.client, &delivery, stored) {
+                    let publish = wire(self.now, stored, &delivery);
                     send(publish, stored, self.link, self.counters, out);
                 } else {
                     self.counters.withheld = self.counters.withheld.saturating_add(1);
@@ -243,7 +244,7 @@ impl Pull<'_> {
 
     /// A message at QoS 1 or 2.
     fn publish(&mut self, out: &mut Outgoing) {
-        let Some((key, entry)) = self.session.outbound.next_ready() else { return };
+        let Some((key, entry)) = self.session.queue.next_ready() else { return };
         let was_sent = entry.sent;
         let sent = match entry.message.as_ref() {
             None => false,
@@ -273,15 +274,16 @@ impl Pull<'_> {
         if sent {
             entry.sent = true;
             let size = entry.size;
-            self.session.outbound.pulled(was_sent, size);
+            if let Some(held) = self.session.queue.acknowledged() {
+                held.pulled(was_sent, size);
+            }
             return;
         }
         // It is complete as if it had been sent. v5 [MQTT-3.1.2-25]
-        let removed = self.session.outbound.remove(key);
+        let removed = self.session.queue.remove(key);
         if let Some(delivery) = removed.and_then(|removed| removed.message) {
             self.messages.release(delivery.message);
         }
-        routing::open_window(&mut self.session.outbound);
     }
 }
 

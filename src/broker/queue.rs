@@ -1,0 +1,166 @@
+//! What waits for one client: messages at QoS 0 until they are pulled, those at QoS 1 and 2 until
+//! they are acknowledged.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+
+use crate::broker::delivery::{Delivery, Item};
+use crate::packet_id::PacketId;
+use crate::session::entry::{Entry, Key, Removed, Stage};
+use crate::session::outbound::{Misfit, Outbound};
+use crate::time::Instant;
+
+/// The messages that one session holds for its client.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    at_most_once: VecDeque<Item>,
+    /// Bytes of these.
+    at_most_once_bytes: usize,
+    /// Those at QoS 1 and 2, once there was one: most sessions have none for most of the time.
+    acknowledged: Option<Box<Outbound<Delivery>>>,
+    /// How many may be in flight on this connection; 0 without one.
+    window: u16,
+    /// Of the last message, or what else has a place in their order.
+    last_number: u64,
+}
+
+impl Queue {
+    /// How many messages are held.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        let acknowledged = self.acknowledged.as_ref().map_or(0, |held| held.len());
+        acknowledged.saturating_add(self.at_most_once.len())
+    }
+
+    /// Bytes of these.
+    #[inline]
+    pub(super) fn bytes(&self) -> usize {
+        let acknowledged = self.acknowledged.as_ref().map_or(0, |held| held.bytes());
+        acknowledged.saturating_add(self.at_most_once_bytes)
+    }
+
+    #[inline]
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.last_number = self.last_number.saturating_add(1);
+        self.last_number
+    }
+
+    /// Adds a message at QoS 0 of so many bytes.
+    #[inline]
+    pub(super) fn push_at_most_once(&mut self, delivery: Delivery, size: usize) {
+        let number = self.next_number();
+        self.at_most_once_bytes = self.at_most_once_bytes.saturating_add(size);
+        self.at_most_once.push_back(Item { number, delivery });
+    }
+
+    /// The oldest message at QoS 0.
+    #[inline]
+    pub(super) fn front_at_most_once(&self) -> Option<&Item> {
+        self.at_most_once.front()
+    }
+
+    /// Takes off the oldest message at QoS 0, whose size the caller then
+    /// [says](Self::popped).
+    #[inline]
+    pub(super) fn pop_at_most_once(&mut self) -> Option<Delivery> {
+        self.at_most_once.pop_front().map(|item| item.delivery)
+    }
+
+    /// So many bytes were taken off.
+    #[inline]
+    pub(super) fn popped(&mut self, size: usize) {
+        self.at_most_once_bytes = self.at_most_once_bytes.saturating_sub(size);
+    }
+
+    /// Adds a message at QoS 1 or 2 of so many bytes, and lets it into the window if there is room.
+    pub(super) fn push(&mut self, delivery: Delivery, size: usize, expires: Option<Instant>) {
+        let number = self.next_number();
+        let window = self.window;
+        let held = self.acknowledged.get_or_insert_with(|| {
+            let mut held = Box::new(Outbound::default());
+            held.set_window(window);
+            held
+        });
+        held.push(Entry::sized(number, delivery, size, expires));
+        open_window(held);
+    }
+
+    /// The messages at QoS 1 and 2, if there was one.
+    #[inline]
+    pub(super) fn acknowledged(&mut self) -> Option<&mut Outbound<Delivery>> {
+        self.acknowledged.as_deref_mut()
+    }
+
+    /// The message at QoS 1 or 2 that is to be pulled next.
+    #[inline]
+    pub(super) fn next_ready(&mut self) -> Option<(Key, &mut Entry<Delivery>)> {
+        self.acknowledged.as_mut()?.next_ready()
+    }
+
+    /// Whether there is room in the window, and nothing that waits for it.
+    pub(super) fn is_open(&self) -> bool {
+        self.acknowledged.as_ref().map_or(self.window > 0, |held| held.is_open())
+    }
+
+    /// The message that an acknowledgement is of which comes at this stage.
+    pub(super) fn on_ack(&mut self, packet_id: PacketId, stage: Stage) -> Result<Key, Misfit> {
+        let held = self.acknowledged.as_mut().ok_or(Misfit::Unknown)?;
+        held.on_ack(packet_id, stage)
+    }
+
+    /// A message was received, at QoS 2: it is not needed any more.
+    pub(super) fn received(&mut self, key: Key) -> Option<Delivery> {
+        let order = self.next_number();
+        self.acknowledged.as_mut()?.received(key, order)
+    }
+
+    /// Takes a message at QoS 1 or 2 out, which lets another one into the window.
+    pub(super) fn remove(&mut self, key: Key) -> Option<Removed<Delivery>> {
+        let held = self.acknowledged.as_mut()?;
+        let removed = held.remove(key);
+        open_window(held);
+        removed
+    }
+
+    /// A connection takes so many messages unacknowledged. Says which are waiting for PUBCOMP,
+    /// whose PUBRELs are sent again; what else is in flight is sent again as well.
+    pub(super) fn connected(&mut self, window: u16) -> impl Iterator<Item = PacketId> + use<> {
+        self.window = window;
+        let released = self.acknowledged.as_mut().map(|held| {
+            held.set_window(window);
+            let released = held.resume();
+            open_window(held);
+            released
+        });
+        released.into_iter().flatten()
+    }
+
+    /// The connection is gone, and with it what waits at QoS 0, which is returned.
+    pub(super) fn disconnected(&mut self) -> VecDeque<Item> {
+        self.window = 0;
+        if self.acknowledged.as_ref().is_some_and(|held| held.len() == 0) {
+            self.acknowledged = None;
+        }
+        if let Some(held) = &mut self.acknowledged {
+            held.disconnected();
+        }
+        self.at_most_once_bytes = 0;
+        core::mem::take(&mut self.at_most_once)
+    }
+
+    /// All messages at QoS 1 and 2, in their order.
+    pub(super) fn into_entries(self) -> impl Iterator<Item = Entry<Delivery>> {
+        self.acknowledged.into_iter().flat_map(|held| held.into_entries())
+    }
+}
+
+/// Lets messages into the window as long as there is room.
+#[inline]
+fn open_window(held: &mut Outbound<Delivery>) {
+    while let Some((key, in_flight)) = held.next_for_window() {
+        if held.enter_window(key).is_none() {
+            return;
+        }
+        held.leave_queue(in_flight);
+    }
+}
