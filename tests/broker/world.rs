@@ -81,9 +81,32 @@ pub(crate) struct Transport {
     lost: bool,
     /// Of the next packet that needs one.
     next_id: u16,
+    /// Whether a CONNACK was sent.
+    is_answered: bool,
+    /// Whether a DISCONNECT was sent, or a CONNACK that refuses.
+    is_over: bool,
 }
 
 impl Transport {
+    /// CONNACK comes once and before all but AUTH, and nothing comes behind DISCONNECT.
+    ///
+    /// v5 [MQTT-3.2.0-1] [MQTT-3.2.0-2] [MQTT-3.14.0-1] [MQTT-3.14.4-1], v3.1.1 [MQTT-3.2.0-1]
+    fn check_order(&mut self, packet: &OwnedPacket) {
+        assert!(!self.is_over, "{packet} behind the last packet");
+        match packet.packet() {
+            Packet::ConnAck(conn_ack) => {
+                assert!(!self.is_answered, "a second CONNACK");
+                self.is_answered = true;
+                self.is_over = conn_ack.reason_code.is_error();
+            }
+            Packet::Auth(_) => {}
+            other => {
+                assert!(self.is_answered, "{packet} before CONNACK");
+                self.is_over = matches!(other, Packet::Disconnect(_));
+            }
+        }
+    }
+
     fn is_up(&self) -> bool {
         self.closed.is_none() && !self.lost
     }
@@ -147,6 +170,8 @@ impl World {
             closed: None,
             lost: false,
             next_id: 1,
+            is_answered: false,
+            is_over: false,
         });
         self.poll();
         Peer(self.transports.len() - 1)
@@ -605,6 +630,7 @@ impl World {
         while let Some(packet) =
             OwnedPacket::decode(&mut transport.decoder, &mut transport.to_client).unwrap()
         {
+            transport.check_order(&packet);
             if transport.acknowledges {
                 acknowledge(&packet.packet(), transport.version, &mut transport.unread);
             }
