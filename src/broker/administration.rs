@@ -1,6 +1,5 @@
 //! What an application asks of a broker, and tells it.
 
-use crate::broker::connack;
 use crate::broker::error::{CallError, DisconnectCause};
 use crate::broker::event::{Counters, SessionInfo};
 use crate::broker::machine::Broker;
@@ -87,7 +86,7 @@ impl Broker {
     /// [MQTT-3.14.2-4]
     fn end_as(&mut self, number: u32, cause: DisconnectCause, disconnect: &Disconnect<'_>) {
         let Some(connection) = self.connection(number) else { return };
-        let wanted = connack::wanted(&disconnect.properties, connection.wants_problem_information);
+        let wanted = connection.wanted(&disconnect.properties);
         let properties = Properties::List(&wanted);
         let kept = connection
             .link

@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::broker::ack::Answer;
-use crate::broker::connack;
 use crate::broker::connection::{Connection, Pause, Phase, Turn};
 use crate::broker::error::{CallError, Violation};
 use crate::broker::event::Event;
@@ -138,7 +137,7 @@ fn auth_frame(
     }
     let mut list: Vec<Property<'_>> = Vec::new();
     list.push(Property::AuthenticationMethod(method));
-    list.extend(connack::wanted(&auth.properties, connection.wants_problem_information));
+    list.extend(connection.wanted(&auth.properties));
     let whole = Auth { properties: Properties::List(&list), ..*auth };
     Packet::Auth(whole).check(Version::V5)?;
     let link = &connection.link;

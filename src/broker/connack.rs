@@ -13,7 +13,6 @@ use crate::packet::{ConnAck, Connect, Packet};
 use crate::packet_type::PacketType;
 use crate::properties::Properties;
 use crate::property::Property;
-use crate::property_id::PropertyId;
 use crate::qos::QoS;
 use crate::reason::ReasonCode;
 use crate::version::Version;
@@ -78,7 +77,7 @@ impl Broker {
     /// Sends again what is in flight, and what else waits.
     fn take_up(&mut self, number: u32, connect: &Connect<'_>) {
         let receive_maximum = connect.properties.receive_maximum().unwrap_or(u16::MAX);
-        let window = receive_maximum.min(self.options.maximum_in_flight.max(1));
+        let window = receive_maximum.min(self.options.maximum_in_flight);
         let after = self.log.last();
         let Some((connection, session)) = self.both_mut(number) else { return };
         let dup = connection.link.version == Version::V3_1;
@@ -113,13 +112,13 @@ impl Broker {
         };
         let requested = requested_expiry(connect);
         say(granted != requested, Property::SessionExpiryInterval(granted));
-        let receive_maximum = options.receive_maximum.max(1);
+        let receive_maximum = options.receive_maximum;
         say(receive_maximum != u16::MAX, Property::ReceiveMaximum(receive_maximum));
         let maximum_qos = connection.maximum_qos;
         say(maximum_qos != QoS::ExactlyOnce, Property::MaximumQoS(maximum_qos));
         say(!options.retain_available, Property::RetainAvailable(false));
         let size = options.maximum_packet_size;
-        say(size < MAXIMUM_PACKET_SIZE, Property::MaximumPacketSize(size.max(1)));
+        say(size < MAXIMUM_PACKET_SIZE, Property::MaximumPacketSize(size));
         if let Some(assigned) = &request.assigned {
             say(true, Property::AssignedClientIdentifier(assigned));
         }
@@ -148,22 +147,9 @@ impl Broker {
             // v5 [MQTT-4.12.0-5]
             say(true, Property::AuthenticationMethod(&authentication.method));
         }
-        list.extend(wanted(&acceptance.properties, connection.wants_problem_information));
+        list.extend(connection.wanted(&acceptance.properties));
         list
     }
-}
-
-/// The properties, without those that a client may not want. v5 3.1.2.11.7
-pub(super) fn wanted<'a>(
-    properties: &Properties<'a>,
-    wants_problem_information: bool,
-) -> Vec<Property<'a>> {
-    let is_problem_information =
-        |id| matches!(id, PropertyId::ReasonString | PropertyId::UserProperty);
-    properties
-        .iter()
-        .filter(|property| wants_problem_information || !is_problem_information(property.id()))
-        .collect()
 }
 
 /// The Session Expiry Interval that a client asks for; that of 3.x is none, or has no end.

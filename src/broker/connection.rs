@@ -1,6 +1,7 @@
 //! What a broker keeps of one connection.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::broker::ack::Acks;
@@ -8,6 +9,9 @@ use crate::broker::event::ConnectRequest;
 use crate::broker::inbound::Quota;
 use crate::link::Link;
 use crate::message::Message;
+use crate::properties::Properties;
+use crate::property::Property;
+use crate::property_id::PropertyId;
 use crate::qos::QoS;
 use crate::time::Instant;
 
@@ -107,6 +111,15 @@ impl Connection {
 
     pub(super) const fn is_up(&self) -> bool {
         matches!(self.phase, Phase::Up) && !self.link.is_closing()
+    }
+
+    /// The properties, without those that the client may not want. v5 3.1.2.11.7
+    pub(super) fn wanted<'a>(&self, properties: &Properties<'a>) -> Vec<Property<'a>> {
+        let is_problem_information =
+            |id| matches!(id, PropertyId::ReasonString | PropertyId::UserProperty);
+        let wants = self.wants_problem_information;
+        let is_wanted = |one: &Property<'_>| wants || !is_problem_information(one.id());
+        properties.iter().filter(is_wanted).collect()
     }
 
     /// When something is due, unless something else happens.

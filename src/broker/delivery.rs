@@ -1,7 +1,6 @@
 //! A message on its way to one subscriber.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 
 use crate::broker::grant::Grant;
 use crate::broker::messages::MessageKey;
@@ -87,20 +86,14 @@ pub(super) enum Identifiers {
 }
 
 impl Identifiers {
-    /// Those that are not 0, each once.
-    pub(super) fn new(identifiers: impl Iterator<Item = u32>) -> Self {
-        let mut identifiers = identifiers.filter(|identifier| *identifier != 0);
-        let first = identifiers.next().unwrap_or_default();
-        let mut all = Vec::new();
-        for identifier in identifiers {
-            if all.is_empty() && identifier != first {
-                all.push(first);
-            }
-            if identifier != first && !all.contains(&identifier) {
-                all.push(identifier);
-            }
+    /// Those that are not 0, one as often as it was given. v5 3.3.4
+    pub(super) fn new(identifiers: impl Iterator<Item = u32> + Clone) -> Self {
+        let mut given = identifiers.filter(|identifier| *identifier != 0);
+        let all = given.clone();
+        match (given.next(), given.next()) {
+            (first, None) => Self::One(first.unwrap_or_default()),
+            _ => Self::Many(all.collect()),
         }
-        if all.is_empty() { Self::One(first) } else { Self::Many(all.into()) }
     }
 
     pub(super) fn get(&self) -> &[u32] {
@@ -117,14 +110,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn identifiers_come_once_in_their_order() {
-        let rows: [(&[u32], &[u32]); 6] = [
+    fn identifiers_come_in_their_order_and_as_often_as_given() {
+        // v5 [MQTT-3.3.4-4] [MQTT-3.3.4-5]
+        let rows: [(&[u32], &[u32]); 5] = [
             (&[], &[]),
             (&[0, 0], &[]),
             (&[0, 7], &[7]),
-            (&[7, 7], &[7]),
-            (&[7, 5, 0, 7, 5], &[7, 5]),
-            (&[1, 2, 3, 2], &[1, 2, 3]),
+            (&[7, 7], &[7, 7]),
+            (&[7, 5, 0, 7], &[7, 5, 7]),
         ];
         for (given, expected) in rows {
             assert_eq!(Identifiers::new(given.iter().copied()).get(), expected);

@@ -3,7 +3,8 @@
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use crate::broker::connection::{Connection, Will};
+use crate::broker::ack::Acks;
+use crate::broker::connection::{Connection, Phase, Will};
 use crate::broker::delivery::Delivery;
 use crate::broker::error::{DisconnectCause, Violation};
 use crate::broker::event::Event;
@@ -11,7 +12,9 @@ use crate::broker::machine::Broker;
 use crate::broker::session::DelayedWill;
 use crate::broker::timers::Timer;
 use crate::link::ConnectionId;
-use crate::packet::{Disconnect, Packet};
+use crate::packet::{ConnAck, Disconnect, Packet};
+use crate::properties::Properties;
+use crate::qos::QoS;
 use crate::reason::ReasonCode;
 use crate::session::entry::Stage;
 
@@ -19,7 +22,48 @@ impl Broker {
     /// The client broke a rule.
     #[cold]
     pub(super) fn violation(&mut self, number: u32, violation: Violation) {
-        self.end(number, violation.into());
+        match self.connection(number).map(|found| &found.phase) {
+            // v5 4.13.1: a CONNACK says it as long as there was none.
+            Some(Phase::AwaitAnswer(_) | Phase::AwaitAuth(_)) => {
+                let conn_ack = ConnAck::refuse(violation.reason_code());
+                self.refuse_with(number, violation.into(), &conn_ack);
+            }
+            _ => self.end(number, violation.into()),
+        }
+    }
+
+    /// Sends a CONNACK that is not success, as far as the version has it, and nothing after it.
+    /// v5 [MQTT-3.2.2-7], v3.1.1 [MQTT-3.2.2-5]
+    pub(super) fn refuse_with(
+        &mut self,
+        number: u32,
+        cause: DisconnectCause,
+        conn_ack: &ConnAck<'_>,
+    ) {
+        let Some(connection) = self.connection(number) else { return };
+        let link = &connection.link;
+        let wanted = connection.wanted(&conn_ack.properties);
+        let properties = Properties::List(&wanted);
+        let kept = link.fit(&properties, |properties| {
+            let packet = Packet::ConnAck(ConnAck { properties, ..*conn_ack });
+            packet.for_version(link.version)?.encoded_len(link.version)
+        });
+        let kept = kept.unwrap_or_default();
+        let packet = Packet::ConnAck(ConnAck { properties: Properties::List(&kept), ..*conn_ack });
+        let (version, deadline) = (link.version, self.now + self.options.close_timeout);
+        let packet = packet.for_version(version);
+        if !self.detach(number, cause) {
+            return;
+        }
+        let Some(connection) = self.connection_mut(number) else { return };
+        connection.link.close(None, deadline);
+        // What 3.x cannot say is not said: the connection is closed all the same.
+        if let Ok(packet) = packet
+            && packet.encoded_len(version).is_ok_and(|len| connection.link.accepts(len))
+        {
+            let _ = connection.link.control(&packet);
+        }
+        self.close_when_pulled(number);
     }
 
     /// Ends a connection, and tells a client of 5.0 why.
@@ -52,6 +96,8 @@ impl Broker {
         }
         let Some(connection) = self.connection_mut(number) else { return };
         connection.link.close(last, deadline);
+        // v5 [MQTT-3.14.4-1]
+        connection.acks = Acks::default();
         self.close_when_pulled(number);
     }
 
@@ -121,9 +167,14 @@ impl Broker {
         session.connection = None;
         session.is_ready = false;
         let items = session.queue.disconnected();
-        for mut replay in session.replays.drain(..) {
-            self.retained.leave(&mut replay.cursor);
-        }
+        // What goes out at QoS 1 and 2 is a part of the session. v5 4.1
+        session.replays.retain_mut(|replay| {
+            let stays = replay.qos != QoS::AtMostOnce;
+            if !stays {
+                self.retained.leave(&mut replay.cursor);
+            }
+            stays
+        });
         let after = |seconds: u32| now + Duration::from_secs(seconds.into());
         let expiry = session.expiry_interval;
         session.expires = (expiry != u32::MAX).then(|| after(expiry));
@@ -156,6 +207,9 @@ impl Broker {
         let hash = self.seed.of(session.client.client_id.as_bytes());
         if let Ok(entry) = self.by_client.find_entry(hash, |found| *found == number) {
             entry.remove();
+        }
+        for mut replay in session.replays.drain(..) {
+            self.retained.leave(&mut replay.cursor);
         }
         for key in &session.subscriptions {
             self.subscriptions.remove(*key, number);

@@ -23,7 +23,6 @@ use crate::message::Message;
 use crate::owned_packet::OwnedPacket;
 use crate::packet::{ConnAck, Connect, Packet, Publish};
 use crate::packet_type::{PacketType, Places, Sender};
-use crate::properties::Properties;
 use crate::property_id::PropertyId;
 use crate::reason::ReasonCode;
 use crate::session::alias::{IncomingAliases, OutgoingAliases};
@@ -37,11 +36,7 @@ impl Broker {
         let violation = Violation::Malformed(error);
         let Some(connection) = self.connection_mut(number) else { return };
         if !matches!(connection.phase, Phase::AwaitConnect) {
-            if matches!(connection.phase, Phase::Up) {
-                return self.violation(number, violation);
-            }
-            // v5 4.13.2: a CONNACK says it as long as there was none.
-            return self.refuse_for(number, violation);
+            return self.violation(number, violation);
         }
         // A level that is not known is answered in the form that its sender may know; what is wrong
         // with a CONNECT of 3.x goes without an answer, but for its Client Identifier.
@@ -58,45 +53,11 @@ impl Broker {
         match version {
             Some(version) if error.packet_type == Some(PacketType::Connect) => {
                 connection.link.version = version;
-                self.refuse_for(number, violation);
+                let conn_ack = ConnAck::refuse(violation.reason_code());
+                self.refuse_with(number, violation.into(), &conn_ack);
             }
             _ => self.close(number, violation.into(), None),
         }
-    }
-
-    /// Refuses a client that has sent something it may not.
-    fn refuse_for(&mut self, number: u32, violation: Violation) {
-        let conn_ack = ConnAck::refuse(violation.reason_code());
-        self.refuse_with(number, violation.into(), &conn_ack);
-    }
-
-    /// Sends a CONNACK that is not success, as far as the version has it, and nothing after it.
-    /// v5 [MQTT-3.2.2-7], v3.1.1 [MQTT-3.2.2-5]
-    fn refuse_with(&mut self, number: u32, cause: DisconnectCause, conn_ack: &ConnAck<'_>) {
-        let Some(connection) = self.connection(number) else { return };
-        let link = &connection.link;
-        let wanted = connack::wanted(&conn_ack.properties, connection.wants_problem_information);
-        let properties = Properties::List(&wanted);
-        let kept = link.fit(&properties, |properties| {
-            let packet = Packet::ConnAck(ConnAck { properties, ..*conn_ack });
-            packet.for_version(link.version)?.encoded_len(link.version)
-        });
-        let kept = kept.unwrap_or_default();
-        let packet = Packet::ConnAck(ConnAck { properties: Properties::List(&kept), ..*conn_ack });
-        let (version, deadline) = (link.version, self.now + self.options.close_timeout);
-        let packet = packet.for_version(version);
-        if !self.detach(number, cause) {
-            return;
-        }
-        let Some(connection) = self.connection_mut(number) else { return };
-        connection.link.close(None, deadline);
-        // What 3.x cannot say is not said: the connection is closed all the same.
-        if let Ok(packet) = packet
-            && packet.encoded_len(version).is_ok_and(|len| connection.link.accepts(len))
-        {
-            let _ = connection.link.control(&packet);
-        }
-        self.close_when_pulled(number);
     }
 
     /// The CONNECT of a connection.
@@ -144,8 +105,7 @@ impl Broker {
     fn assign(&mut self) -> Box<str> {
         loop {
             self.assigned = self.assigned.saturating_add(1);
-            let high = self.seed.within(1, self.assigned);
-            let low = self.seed.of(&self.assigned.to_be_bytes());
+            let [high, low] = self.names.pair(self.assigned);
             let client_id = format!("auto-{high:016x}{low:016x}");
             if self.find_session(&client_id).is_none() {
                 return client_id.into();
@@ -165,6 +125,8 @@ impl Broker {
             Some(ReasonCode::RETAIN_NOT_SUPPORTED)
         } else if !publishing::fits(will.topic, &self.options) {
             Some(ReasonCode::TOPIC_NAME_INVALID)
+        } else if publishing::is_of_server(will.topic, &self.options) {
+            Some(ReasonCode::NOT_AUTHORIZED)
         } else if delay > self.options.maximum_will_delay_interval {
             Some(ReasonCode::QUOTA_EXCEEDED)
         } else {

@@ -19,6 +19,23 @@ impl Seed {
         Self { seed, shared: SharedSeed::from_u64(seed) }
     }
 
+    /// Another seed, of which no more is known to who sees what is made with it.
+    pub(super) fn for_names(seed: u64) -> Self {
+        let seed = Self::new(seed);
+        Self::new(seed.of(b"names") ^ seed.of(b"other names").rotate_left(32))
+    }
+
+    /// Two numbers that nobody guesses who does not know the seed.
+    pub(super) fn pair(&self, number: u64) -> [u64; 2] {
+        let number = number.to_be_bytes();
+        [&b"high"[..], b"low"].map(|which| {
+            let mut hasher = quality::FoldHasher::with_seed(self.seed, &self.shared);
+            hasher.write(which);
+            hasher.write(&number);
+            hasher.finish()
+        })
+    }
+
     /// Of a level, a filter or a name.
     #[inline]
     pub(super) fn of(&self, text: &[u8]) -> u64 {

@@ -43,6 +43,8 @@ pub struct Broker {
     /// The sessions, by the hashes of their Client Identifiers.
     pub(super) by_client: HashTable<u32>,
     pub(super) seed: Seed,
+    /// What assigned Client Identifiers are made of: they tell nothing of the other hashes.
+    pub(super) names: Seed,
     /// How many Client Identifiers were assigned.
     pub(super) assigned: u64,
     pub(super) subscriptions: Subscriptions,

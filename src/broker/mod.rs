@@ -126,6 +126,7 @@ use crate::version::Version;
 impl Broker {
     /// A broker that keeps everything in memory only.
     pub fn new(options: Options, authorizer: Box<dyn Authorizer + Send>) -> Self {
+        let options = options.without_zeros();
         let seed = options.seed;
         Self {
             now: Instant::default(),
@@ -136,6 +137,7 @@ impl Broker {
             sessions: Slab::new(),
             by_client: HashTable::new(),
             seed: Seed::new(seed),
+            names: Seed::for_names(seed),
             assigned: 0,
             subscriptions: Subscriptions::new(seed),
             shared: SharedSubscriptions::new(seed),

@@ -22,7 +22,8 @@ pub enum Overflow {
     Disconnect,
 }
 
-/// What a [`Broker`](crate::broker::Broker) supports, and its limits.
+/// What a [`Broker`](crate::broker::Broker) supports, and its limits. A limit of 0 that would leave
+/// it of no use is taken for 1.
 ///
 /// ```
 /// use sansio_mqtt::QoS;
@@ -79,6 +80,10 @@ pub struct Options {
     pub maximum_session_expiry_interval: u32,
     /// Response Information, for clients that ask for it. v5 3.2.2.3.15
     pub response_information: Option<String>,
+    /// Whether clients may publish to topics that begin with `$`, which are for the server to use:
+    /// not by default. A refusal is one of the [`Authorizer`](crate::broker::Authorizer)'s kind.
+    /// v5 4.7.2
+    pub clients_may_publish_to_dollar_topics: bool,
     /// How many levels a Topic Name or Topic Filter may have. The default is 128.
     pub maximum_topic_levels: usize,
     /// How many bytes a Topic Name or Topic Filter may have. The default is 4,096.
@@ -111,6 +116,26 @@ pub struct Options {
 }
 
 impl Options {
+    /// What a limit of 0 would make of no use is 1.
+    pub(super) fn without_zeros(mut self) -> Self {
+        for limit in [
+            &mut self.maximum_connections,
+            &mut self.maximum_sessions,
+            &mut self.maximum_topic_levels,
+            &mut self.maximum_topic_length,
+            &mut self.maximum_subscriptions_per_session,
+            &mut self.maximum_subscriptions,
+            &mut self.maximum_queued_messages,
+            &mut self.work_budget,
+        ] {
+            *limit = (*limit).max(1);
+        }
+        self.receive_maximum = self.receive_maximum.max(1);
+        self.maximum_in_flight = self.maximum_in_flight.max(1);
+        self.maximum_packet_size = self.maximum_packet_size.max(1);
+        self
+    }
+
     /// The defaults.
     pub fn new(seed: u64) -> Self {
         Self {
@@ -132,6 +157,7 @@ impl Options {
             maximum_keep_alive: 0,
             maximum_session_expiry_interval: u32::MAX,
             response_information: None,
+            clients_may_publish_to_dollar_topics: false,
             maximum_topic_levels: 128,
             maximum_topic_length: 4_096,
             maximum_wildcards: 16,

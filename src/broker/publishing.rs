@@ -39,7 +39,7 @@ impl Broker {
         }
         Packet::Publish(publish).check(Version::V5)?;
         self.advance(now);
-        let _ = self.retain(&publish, None);
+        self.retain_if_possible(&publish, None);
         let sessions = self.route(&publish, Source::default());
         self.settle();
         Ok(Routed { sessions })
@@ -48,7 +48,7 @@ impl Broker {
     /// Publishes a Will that is due.
     pub(super) fn publish_will(&mut self, message: &Message, client: Arc<Client>) {
         let publish = message.to_publish();
-        let _ = self.retain(&publish, Some(&client));
+        self.retain_if_possible(&publish, Some(&client));
         self.route(&publish, Source { session: None, client: Some(client) });
     }
 
@@ -61,39 +61,17 @@ impl Broker {
     ) -> Result<(), Violation> {
         self.counters.publishes_received = self.counters.publishes_received.saturating_add(1);
         let retain_available = self.options.retain_available;
-        let receive_maximum = usize::from(self.options.receive_maximum);
-        let Some((connection, session)) = self.both_mut(number) else { return Ok(()) };
+        let Some(connection) = self.connection_mut(number) else { return Ok(()) };
         if publish.qos > connection.maximum_qos {
             return Err(Violation::QoSNotSupported(publish.qos));
         }
         if publish.retain && !retain_available {
             return Err(Violation::RetainNotSupported);
         }
-        let is_v5 = connection.link.version.is_v5();
-        if let Some(packet_id) = publish.packet_id {
-            let is_known =
-                publish.qos == QoS::ExactlyOnce && session.unreleased.contains(packet_id);
-            let counts = is_known && connection.quota.counts(packet_id);
-            if is_v5 && !counts && connection.quota.used() >= receive_maximum {
-                // v5 [MQTT-3.3.4-9]
-                return Err(Violation::ReceiveMaximumExceeded);
-            }
-            if is_known {
-                // v5 [MQTT-4.3.3-10], v3.1.1 [MQTT-4.3.3-2]
-                self.counters.duplicates = self.counters.duplicates.saturating_add(1);
-                self.answer_publish(number, publish, ReasonCode::SUCCESS);
-                return Ok(());
-            }
-            if is_v5 && publish.qos == QoS::AtLeastOnce && session.unreleased.contains(packet_id) {
-                // v5 [MQTT-2.2.1-4]
-                self.answer_publish(number, publish, ReasonCode::PACKET_IDENTIFIER_IN_USE);
-                return Ok(());
-            }
-        }
         let Some(alias) = publish.properties.topic_alias() else {
             return self.on_message(number, publish);
         };
-        // The topic is a part of the connection.
+        // The topic is a part of the connection. It is set whatever becomes of the message.
         let mut aliases = core::mem::take(&mut connection.link.incoming_aliases);
         let result = match aliases.resolve(alias, publish.topic) {
             Ok(topic) => self.on_message(number, &Publish { topic, ..*publish }),
@@ -106,9 +84,15 @@ impl Broker {
         result
     }
 
-    /// A message of a client that it may send, with its topic.
+    /// A PUBLISH with its topic.
     #[inline]
     fn on_message(&mut self, number: u32, publish: &Publish<'_>) -> Result<(), Violation> {
+        if publish.qos != QoS::AtMostOnce
+            && let Some(reason_code) = self.check_exchange(number, publish)?
+        {
+            self.answer_publish(number, publish, reason_code);
+            return Ok(());
+        }
         let Self { connections, sessions, authorizer, options, .. } = self;
         let Some(Some(connection)) = connections.get_mut(number) else { return Ok(()) };
         let session_number = connection.session;
@@ -116,7 +100,9 @@ impl Broker {
         let Some(session) = session else { return Ok(()) };
         let refusal = if !fits(publish.topic, options) {
             Some(ReasonCode::TOPIC_NAME_INVALID)
-        } else if authorizer.publish(&session.client, publish) != Decision::Allow {
+        } else if is_of_server(publish.topic, options)
+            || authorizer.publish(&session.client, publish) != Decision::Allow
+        {
             Some(ReasonCode::NOT_AUTHORIZED)
         } else {
             None
@@ -127,12 +113,11 @@ impl Broker {
             return Ok(());
         }
         let client = session.client.clone();
-        if publish.retain
-            && let Err(reason_code) = self.retain(publish, Some(&client))
-            && publish.qos != QoS::AtMostOnce
-            && self.connection(number).is_some_and(|found| found.link.version.is_v5())
-        {
-            // It can be said, so nothing is done by halves.
+        let can_refuse = connection.link.version.is_v5() && publish.qos != QoS::AtMostOnce;
+        if !can_refuse {
+            self.retain_if_possible(publish, Some(&client));
+        } else if let Err(reason_code) = self.retain(publish, Some(&client)) {
+            // Nothing is done by halves.
             self.answer_publish(number, publish, reason_code);
             return Ok(());
         }
@@ -141,10 +126,43 @@ impl Broker {
             0 => ReasonCode::NO_MATCHING_SUBSCRIBERS,
             _ => ReasonCode::SUCCESS,
         };
-        if publish.qos != QoS::AtMostOnce {
-            self.answer_publish(number, publish, reason_code);
-        }
+        self.answer_publish(number, publish, reason_code);
         Ok(())
+    }
+
+    /// What a PUBLISH at QoS 1 or 2 is answered without being looked at, if it is one that was
+    /// there before, or has an identifier that is in use.
+    fn check_exchange(
+        &mut self,
+        number: u32,
+        publish: &Publish<'_>,
+    ) -> Result<Option<ReasonCode>, Violation> {
+        let receive_maximum = usize::from(self.options.receive_maximum);
+        let Some((connection, session)) = self.both_mut(number) else { return Ok(None) };
+        let Some(packet_id) = publish.packet_id else { return Ok(None) };
+        let is_v5 = connection.link.version.is_v5();
+        let is_known = session.unreleased.contains(packet_id);
+        let is_repeated = is_known && publish.qos == QoS::ExactlyOnce;
+        let counts = is_repeated && connection.quota.counts(packet_id);
+        if is_v5 && !counts && connection.quota.used() >= receive_maximum {
+            // v5 [MQTT-3.3.4-9]
+            return Err(Violation::ReceiveMaximumExceeded);
+        }
+        if is_repeated {
+            // v5 [MQTT-4.3.3-10], v3.1.1 [MQTT-4.3.3-2]
+            self.counters.duplicates = self.counters.duplicates.saturating_add(1);
+            return Ok(Some(ReasonCode::SUCCESS));
+        }
+        // v5 [MQTT-2.2.1-4]
+        Ok((is_v5 && is_known).then_some(ReasonCode::PACKET_IDENTIFIER_IN_USE))
+    }
+
+    /// Keeps the message of a topic, or at least none that it would replace, which is not the last
+    /// one any more. v5 [MQTT-3.3.1-5]
+    fn retain_if_possible(&mut self, publish: &Publish<'_>, publisher: Option<&Arc<Client>>) {
+        if self.retain(publish, publisher).is_err() {
+            self.retained.remove(publish.topic);
+        }
     }
 
     /// Keeps the message of a topic, or removes it, if the publisher wants that.
@@ -197,6 +215,11 @@ impl Broker {
         connection.acks.push(after, answer);
         self.announce(number);
     }
+}
+
+/// Whether a topic is not for clients to publish to. v5 4.7.2, v3.1.1 4.7.2
+pub(super) fn is_of_server(topic: &str, options: &Options) -> bool {
+    topic.starts_with('$') && !options.clients_may_publish_to_dollar_topics
 }
 
 /// Whether a topic, or a filter, is as long as it may be at most.

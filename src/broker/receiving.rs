@@ -33,7 +33,7 @@ impl Broker {
         let mut done: usize = 0;
         let received = loop {
             let work = self.work;
-            let (budget, maximum) = (self.options.work_budget.max(1), self.options.receive_maximum);
+            let (budget, maximum) = (self.options.work_budget, self.options.receive_maximum);
             let Some(Some(found)) = self.connections.get_mut(number) else {
                 done = bytes.len();
                 break Received::Drained;
@@ -161,6 +161,5 @@ impl Broker {
 #[inline]
 fn must_wait(connection: &Connection, packet: &Packet<'_>, receive_maximum: u16) -> bool {
     let Packet::Publish(Publish { packet_id: Some(_), .. }) = packet else { return false };
-    !connection.link.version.is_v5()
-        && connection.quota.used() >= usize::from(receive_maximum.max(1))
+    !connection.link.version.is_v5() && connection.quota.used() >= usize::from(receive_maximum)
 }

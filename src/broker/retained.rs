@@ -45,6 +45,8 @@ pub struct Retained {
     tree: Tree,
     messages: Slab<Option<Entry>>,
     len: usize,
+    /// Of the message that was retained last.
+    last_number: u64,
     limits: RetainedLimits,
     bytes: usize,
     /// Nothing expires before.
@@ -94,6 +96,8 @@ pub(super) struct Kept {
     pub(super) expires: Option<Instant>,
     /// Who published it.
     pub(super) publisher: Option<Arc<Client>>,
+    /// Its place in the order of all that were retained.
+    pub(super) number: u64,
 }
 
 impl Kept {
@@ -113,7 +117,15 @@ impl Retained {
     /// Without messages. For the seed, see [`Subscriptions::new`](super::Subscriptions::new).
     pub const fn new(seed: u64, limits: RetainedLimits) -> Self {
         let tree = Tree::new(Seed::new(seed));
-        Self { tree, messages: Slab::new(), len: 0, limits, bytes: 0, earliest: None }
+        Self {
+            tree,
+            messages: Slab::new(),
+            len: 0,
+            last_number: 0,
+            limits,
+            bytes: 0,
+            earliest: None,
+        }
     }
 
     /// How many there are, those that have expired and were not looked at since among them.
@@ -167,7 +179,9 @@ impl Retained {
         let node = self.tree.make(Some(message.topic())).ok_or(full)?;
         let id = self.tree.node(node).map_or(NONE, |node| node.here);
         let size = message.size();
-        let kept = Kept { message: message.into_own(), expires, publisher };
+        self.last_number = self.last_number.saturating_add(1);
+        let number = self.last_number;
+        let kept = Kept { message: message.into_own(), expires, publisher, number };
         let before = match self.messages.get_mut(id) {
             Some(Some(entry)) => entry.kept.replace(kept),
             _ => {
@@ -189,6 +203,11 @@ impl Retained {
         self.bytes = self.bytes.saturating_sub(freed).saturating_add(size);
         self.earliest = [self.earliest, expires].into_iter().flatten().min();
         Ok(before.map(|kept| kept.message))
+    }
+
+    /// The number of the message that was retained last.
+    pub(super) const fn last_number(&self) -> u64 {
+        self.last_number
     }
 
     /// Whether there is room for a message.

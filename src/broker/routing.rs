@@ -10,7 +10,7 @@ use crate::broker::filters::FilterKey;
 use crate::broker::grant::Grant;
 use crate::broker::machine::Broker;
 use crate::broker::messages::{MessageKey, Origin};
-use crate::broker::options::Overflow;
+use crate::broker::options::{Options, Overflow};
 use crate::broker::session::Session;
 use crate::broker::shared::{GroupKey, SharedGroup};
 use crate::packet::Publish;
@@ -87,9 +87,8 @@ impl Broker {
         let mut chosen = Vec::new();
         let Self { shared, sessions, options, scratch, .. } = self;
         shared.matches(publish.topic, scratch, |mut group| {
-            let limits = (options.maximum_queued_messages, options.maximum_queued_bytes);
             let key = group.key();
-            let found = choose(&mut group, publish.qos, limits, |number| {
+            let found = choose(&mut group, publish.qos, options, |number| {
                 sessions.get(number).and_then(Option::as_ref)
             });
             chosen.extend(found.map(|(session, grant)| (key, session, grant)));
@@ -109,9 +108,8 @@ impl Broker {
         let Self { shared, sessions, options, messages, .. } = self;
         let Some(stored) = messages.get(message) else { return false };
         let (qos, retain) = (stored.qos, stored.retain);
-        let limits = (options.maximum_queued_messages, options.maximum_queued_bytes);
         let found = shared.group_mut(key).and_then(|mut group| {
-            choose(&mut group, qos, limits, |number| sessions.get(number).and_then(Option::as_ref))
+            choose(&mut group, qos, options, |number| sessions.get(number).and_then(Option::as_ref))
         });
         let Some((session, grant)) = found else { return false };
         let first = Target { session, order: 0, grant };
@@ -195,9 +193,7 @@ impl Broker {
         if session.connection.is_none() && delivery.qos == QoS::AtMostOnce {
             return;
         }
-        let is_full = session.queue.len() >= self.options.maximum_queued_messages
-            || session.queue.bytes().saturating_add(size) > self.options.maximum_queued_bytes
-                && session.queue.len() > 0;
+        let is_full = !session.has_room(size, &self.options);
         if is_full && !delivery.is_replay && !self.make_room(number, delivery.qos, size) {
             return;
         }
@@ -221,11 +217,7 @@ impl Broker {
         let now = self.now;
         let Self { sessions, messages, options, counters, overflowed, .. } = self;
         let Some(Some(session)) = sessions.get_mut(number) else { return false };
-        let is_full = |session: &Session| {
-            session.queue.len() >= options.maximum_queued_messages
-                || session.queue.bytes().saturating_add(size) > options.maximum_queued_bytes
-                    && session.queue.len() > 0
-        };
+        let is_full = |session: &Session| !session.has_room(size, options);
         let may_drop = qos != QoS::AtMostOnce || options.overflow == Overflow::DropOldest;
         while may_drop
             && is_full(session)
@@ -278,11 +270,10 @@ impl Broker {
 fn choose<'a>(
     group: &mut SharedGroup<'_>,
     qos: QoS,
-    (maximum, maximum_bytes): (usize, usize),
+    options: &Options,
     session: impl Fn(u32) -> Option<&'a Session>,
 ) -> Option<(u32, Grant)> {
-    let has_room =
-        |session: &Session| session.queue.len() < maximum && session.queue.bytes() < maximum_bytes;
+    let has_room = |session: &Session| session.has_room(0, options);
     let is_connected = |session: &Session| session.connection.is_some();
     let connected = group.next(|number, _| {
         session(number).is_some_and(|session| is_connected(session) && has_room(session))

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use crate::broker::authorizer::Client;
 use crate::broker::filters::FilterKey;
 use crate::broker::inbound::Unreleased;
+use crate::broker::options::Options;
 use crate::broker::queue::Queue;
 use crate::broker::retained::Cursor;
 use crate::broker::shared::GroupKey;
@@ -62,6 +63,8 @@ pub(super) struct Replay {
     /// Subscription Identifier, or 0.
     pub(super) identifier: u32,
     pub(super) cursor: Cursor,
+    /// The last one that was retained before it.
+    pub(super) last: u64,
 }
 
 impl Session {
@@ -85,10 +88,18 @@ impl Session {
         }
     }
 
+    /// Whether there is room for a message of so many bytes; one that is larger than may be held
+    /// is held alone.
+    #[inline]
+    pub(super) fn has_room(&self, size: usize, options: &Options) -> bool {
+        let (len, bytes) = (self.queue.len(), self.queue.bytes().saturating_add(size));
+        len == 0 || len < options.maximum_queued_messages && bytes <= options.maximum_queued_bytes
+    }
+
     /// Whether it is the turn of retained messages.
     #[inline]
-    pub(super) fn has_replay(&self) -> bool {
-        !self.replays.is_empty() && self.queue.is_open()
+    pub(super) fn has_replay(&self, options: &Options) -> bool {
+        !self.replays.is_empty() && self.queue.is_open() && self.has_room(0, options)
     }
 
     /// Subscriptions, shared ones among them.

@@ -172,6 +172,7 @@ impl Broker {
             no_local: grant.no_local,
             identifier: grant.subscription_identifier.unwrap_or_default(),
             cursor: Cursor::default(),
+            last: self.retained.last_number(),
         });
     }
 

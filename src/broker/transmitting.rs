@@ -80,7 +80,8 @@ impl Broker {
     /// Pulls all that is there to be sent, or as much as there is room for.
     #[inline]
     fn pull(&mut self, number: u32, limit: usize, out: &mut Outgoing) -> Pulled {
-        let Self { connections, sessions, log, messages, authorizer, counters, now, .. } = self;
+        let Self { connections, sessions, log, messages, authorizer, counters, .. } = self;
+        let (now, options) = (&self.now, &self.options);
         let Some(Some(connection)) = connections.get_mut(number) else { return Pulled::All };
         let session_number = connection.session;
         let session = session_number.and_then(|number| sessions.get_mut(number)?.as_mut());
@@ -96,7 +97,7 @@ impl Broker {
             let link = &mut connection.link;
             let mut pull = Pull { now: *now, link, session, messages, authorizer, counters };
             pulled = match pull.messages(log, limit, out) {
-                Pulled::All if pull.session.has_replay() && connection.acks.is_empty() => {
+                Pulled::All if pull.session.has_replay(options) && connection.acks.is_empty() => {
                     Pulled::Replay(number)
                 }
                 pulled => pulled,
@@ -126,7 +127,8 @@ impl Broker {
         while looked_at < REPLAYED {
             let Self { sessions, retained, messages, authorizer, counters, scratch, .. } = self;
             let Some(Some(session)) = sessions.get_mut(number) else { break };
-            let Some(replay) = session.replays.front_mut() else { break };
+            let has_replay = session.has_replay(&self.options);
+            let Some(replay) = session.replays.front_mut().filter(|_| has_replay) else { break };
             looked_at = looked_at.saturating_add(1);
             let found = retained.next(self.now, &replay.filter, &mut replay.cursor, scratch);
             let Some(kept) = found else {
@@ -135,7 +137,8 @@ impl Broker {
             };
             let publisher = kept.publisher.as_deref();
             let own = publisher.is_some_and(|one| one.client_id == session.client.client_id);
-            if replay.no_local && own {
+            // What was retained later was sent as any other message.
+            if replay.no_local && own || kept.number > replay.last {
                 continue;
             }
             let message = Forwarded { topic: kept.message.topic(), publisher };
@@ -228,7 +231,7 @@ impl Pull<'_> {
             let message = delivery.message;
             if let Some(stored) = self.messages.get(message) {
                 self.session.queue.popped(stored.size());
-                let is_expired = stored.expires.is_some_and(|expires| expires < self.now);
+                let is_expired = stored.expires.is_some_and(|expires| expires <= self.now);
                 if is_expired {
                     self.counters.expired = self.counters.expired.saturating_add(1);
                 } else if may_have(self.authorizer, &self.session.client, &delivery, stored) {
@@ -248,7 +251,7 @@ impl Pull<'_> {
         let was_sent = entry.sent;
         let sent = match entry.message.as_ref() {
             None => false,
-            Some(_) if entry.is_expired(self.now) => {
+            Some(_) if !was_sent && entry.expires.is_some_and(|expires| expires <= self.now) => {
                 self.counters.expired = self.counters.expired.saturating_add(1);
                 false
             }
