@@ -296,27 +296,27 @@ fn identifiers_are_used_again_after_the_last_acknowledgement() {
     let options = options_with(|options| options.maximum_in_flight = 10);
     // Once around takes its time, so there is one way only.
     let world = &mut World::new(Way { fragment: usize::MAX, limit: usize::MAX }, options);
-        let publisher = world.join(&v5("publisher"));
-        let peer = by_hand(world, Version::V3_1_1);
-        let mut last = 0;
-        let mut held = Vec::new();
-        for round in 0..70_000 {
-            let message = publish("t", QoS::AtLeastOnce, 0, "x");
-            world.call(|broker, now| broker.publish(now, &message)).unwrap();
-            let packets = world.packets(peer);
-            let [only] = &packets[..] else { panic!("{packets:?}") };
-            let Packet::Publish(found) = only.packet() else { panic!("{only}") };
-            let id = found.packet_id.unwrap().get();
-            assert!(!held.contains(&id), "{id} is in use");
-            // Some are kept for ever.
-            if round < 5 {
-                held.push(id);
-                continue;
-            }
-            world.send(peer, pub_ack(id));
-            last = id;
+    let publisher = world.join(&v5("publisher"));
+    let peer = by_hand(world, Version::V3_1_1);
+    let mut last = 0;
+    let mut held = Vec::new();
+    for round in 0..70_000 {
+        let message = publish("t", QoS::AtLeastOnce, 0, "x");
+        world.call(|broker, now| broker.publish(now, &message)).unwrap();
+        let packets = world.packets(peer);
+        let [only] = &packets[..] else { panic!("{packets:?}") };
+        let Packet::Publish(found) = only.packet() else { panic!("{only}") };
+        let id = found.packet_id.unwrap().get();
+        assert!(!held.contains(&id), "{id} is in use");
+        // Some are kept for ever.
+        if round < 5 {
+            held.push(id);
+            continue;
         }
-        assert!(last > 0);
-        assert_eq!(world.broker.session("a").unwrap().queued_messages, 5);
-        world.silent(publisher);
+        world.send(peer, pub_ack(id));
+        last = id;
+    }
+    assert!(last > 0);
+    assert_eq!(world.broker.session("a").unwrap().queued_messages, 5);
+    world.silent(publisher);
 }

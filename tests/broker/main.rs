@@ -6,6 +6,7 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "what fails may panic")]
 
+mod authorizer;
 mod chapter_3_connack;
 mod chapter_3_connect;
 mod chapter_3_disconnect;
@@ -13,6 +14,7 @@ mod chapter_3_publish;
 mod chapter_3_retain;
 mod chapter_3_subscribe;
 mod chapter_3_will;
+mod chapter_4_12_authentication;
 mod chapter_4_delivery;
 mod chapter_4_flow;
 mod chapter_4_sessions;
