@@ -7,6 +7,7 @@ use crate::decoder::{Decoder, MAXIMUM_PACKET_SIZE};
 use crate::error::EncodeError;
 use crate::outgoing::Outgoing;
 use crate::packet::{Auth, Disconnect, Packet};
+use crate::packet_type::PacketType;
 use crate::properties::Properties;
 use crate::property::Property;
 use crate::property_id::PropertyId;
@@ -56,11 +57,14 @@ pub(crate) struct Link {
     control: VecDeque<Vec<u8>>,
     /// Whether the caller was told that there are bytes to be pulled.
     announced: bool,
-    /// Whether CONNECT was pulled: nothing goes out before it.
+    /// Whether CONNECT or CONNACK was pulled: DISCONNECT does not go out before it.
     opened: bool,
     /// Whether nothing is sent or received any more but what waits in `control`.
     closing: bool,
 }
+
+/// What begins a connection, from either end.
+const OPENING: [u8; 2] = [PacketType::Connect as u8, PacketType::ConnAck as u8];
 
 impl Link {
     pub(crate) fn new(id: ConnectionId, version: Version, decoder: Decoder) -> Self {
@@ -105,7 +109,7 @@ impl Link {
     /// Appends the oldest control packet.
     pub(crate) fn pull_control(&mut self, out: &mut Outgoing) {
         if let Some(frame) = self.control.pop_front() {
-            self.opened = true;
+            self.opened |= frame.first().is_some_and(|first| OPENING.contains(&(first >> 4)));
             out.room(frame.len()).copy_from_slice(&frame);
         }
     }

@@ -86,6 +86,7 @@ const ORDER: &[&str] = &[
     "broker::connection",
     "broker::machine",
     "broker::routing",
+    "broker::replaying",
     "broker::publishing",
     "broker::acknowledging",
     "broker::ending",

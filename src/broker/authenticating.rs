@@ -32,7 +32,8 @@ impl Broker {
     /// [`CallError::UnknownConnection`]; [`CallError::NoAuthenticationMethod`];
     /// [`CallError::NotAwaited`] if it is not the application's turn;
     /// [`CallError::ReasonCodeNotAllowed`]; [`CallError::PropertyNotForCaller`] for an
-    /// Authentication Method; [`CallError::Invalid`] for what does not go there.
+    /// Authentication Method; [`CallError::Invalid`] for what does not go there;
+    /// [`CallError::PacketTooLarge`].
     pub fn authenticate(
         &mut self,
         now: Instant,
@@ -145,5 +146,9 @@ fn auth_frame(
     let packet = Packet::Auth(Auth { properties: Properties::List(&kept), ..*auth });
     let mut frame = Vec::new();
     packet.encode(Version::V5, &mut frame)?;
+    if !link.accepts(frame.len()) {
+        let (size, maximum) = (frame.len(), link.maximum_packet_size);
+        return Err(CallError::PacketTooLarge { size, maximum });
+    }
     Ok(frame.into())
 }

@@ -169,7 +169,7 @@ impl Broker {
         let items = session.queue.disconnected();
         // What goes out at QoS 1 and 2 is a part of the session. v5 4.1
         session.replays.retain_mut(|replay| {
-            let stays = replay.qos != QoS::AtMostOnce;
+            let stays = replay.grant.qos != QoS::AtMostOnce;
             if !stays {
                 self.retained.leave(&mut replay.cursor);
             }

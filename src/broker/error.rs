@@ -19,6 +19,14 @@ pub enum CallError {
     /// A property that the broker manages by itself, or that does not go there.
     #[error("{0}, which is not for the caller to set")]
     PropertyNotForCaller(PropertyId),
+    /// The packet is larger than the client accepts. v5 [MQTT-3.1.2-24]
+    #[error("a packet of {size} bytes where the client accepts {maximum}")]
+    PacketTooLarge {
+        /// Of the whole packet, in bytes.
+        size: usize,
+        /// What the client accepts, in bytes.
+        maximum: u32,
+    },
     /// A Reason Code that the packet does not have, or that does not say what the call says.
     #[error("the reason code {0}, which does not go there")]
     ReasonCodeNotAllowed(ReasonCode),

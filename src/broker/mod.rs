@@ -78,6 +78,7 @@ mod options;
 mod publishing;
 mod queue;
 mod receiving;
+mod replaying;
 mod retained;
 mod routing;
 mod select;

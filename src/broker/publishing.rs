@@ -60,17 +60,22 @@ impl Broker {
         publish: &Publish<'_>,
     ) -> Result<(), Violation> {
         self.counters.publishes_received = self.counters.publishes_received.saturating_add(1);
-        let retain_available = self.options.retain_available;
-        let Some(connection) = self.connection_mut(number) else { return Ok(()) };
+        let Self { connections, options, .. } = self;
+        let Some(Some(connection)) = connections.get_mut(number) else { return Ok(()) };
         if publish.qos > connection.maximum_qos {
             return Err(Violation::QoSNotSupported(publish.qos));
         }
-        if publish.retain && !retain_available {
+        if publish.retain && !options.retain_available {
             return Err(Violation::RetainNotSupported);
         }
         let Some(alias) = publish.properties.topic_alias() else {
             return self.on_message(number, publish);
         };
+        // One that is too long is refused, and not kept.
+        let is_kept = fits(publish.topic, options);
+        if !is_kept && connection.link.incoming_aliases.allows(alias) {
+            return self.on_message(number, publish);
+        }
         // The topic is a part of the connection. It is set whatever becomes of the message.
         let mut aliases = core::mem::take(&mut connection.link.incoming_aliases);
         let result = match aliases.resolve(alias, publish.topic) {

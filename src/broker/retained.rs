@@ -106,7 +106,7 @@ impl Kept {
     }
 }
 
-/// How far a filter's messages were read, between two calls of [`Retained::next`].
+/// How far a filter's messages were read, from one [`Retained::next`] to the next.
 #[derive(Debug, Default)]
 pub(super) struct Cursor {
     /// The message that was read last.
@@ -268,37 +268,34 @@ impl Retained {
         self.tree.prune(place);
     }
 
-    /// The next message whose topic a filter matches, and that has not expired; at the end the
-    /// cursor is at the beginning again. What is retained in between comes or not, and nothing
+    /// The next message whose topic a filter matches, and that has not expired, with what a cursor
+    /// is [moved](Self::advance) to it by. What is retained in between comes or not, and nothing
     /// comes twice.
     pub(super) fn next(
-        &mut self,
+        &self,
         now: Instant,
         filter: &str,
-        cursor: &mut Cursor,
+        cursor: &Cursor,
         scratch: &mut Scratch,
-    ) -> Option<&Kept> {
-        let mut behind = None;
-        if let Some(at) = cursor.at {
-            behind = self.messages.get(at).and_then(Option::as_ref).map(|entry| entry.node);
-        }
-        let found = loop {
-            let Some((node, id)) = self.tree.select_next(filter, behind, scratch) else {
-                break None;
-            };
-            behind = Some(node);
-            let entry = self.messages.get(id).and_then(Option::as_ref);
-            let kept = entry.and_then(|entry| entry.kept.as_ref());
-            if kept.is_some_and(|kept| !kept.has_expired(now)) {
-                break Some(id);
+    ) -> Option<(u32, &Kept)> {
+        let at = cursor.at.and_then(|at| self.messages.get(at)?.as_ref());
+        let mut behind = at.map(|entry| entry.node);
+        loop {
+            let (node, id) = self.tree.select_next(filter, behind, scratch)?;
+            if let Some(kept) = self.kept_as(id).filter(|kept| !kept.has_expired(now)) {
+                return Some((id, kept));
             }
-        };
-        self.leave(cursor);
-        let id = found?;
-        let entry = self.messages.get_mut(id)?.as_mut()?;
-        entry.cursors = entry.cursors.saturating_add(1);
-        cursor.at = Some(id);
-        entry.kept.as_ref()
+            behind = Some(node);
+        }
+    }
+
+    /// Moves a cursor to a message, so that the next one is behind it.
+    pub(super) fn advance(&mut self, cursor: &mut Cursor, id: u32) {
+        if let Some(Some(entry)) = self.messages.get_mut(id) {
+            entry.cursors = entry.cursors.saturating_add(1);
+            self.leave(cursor);
+            cursor.at = Some(id);
+        }
     }
 
     /// A cursor is not needed any more, or begins again.

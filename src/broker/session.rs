@@ -7,13 +7,13 @@ use alloc::vec::Vec;
 
 use crate::broker::authorizer::Client;
 use crate::broker::filters::FilterKey;
+use crate::broker::grant::Grant;
 use crate::broker::inbound::Unreleased;
 use crate::broker::options::Options;
 use crate::broker::queue::Queue;
 use crate::broker::retained::Cursor;
 use crate::broker::shared::GroupKey;
 use crate::message::Message;
-use crate::qos::QoS;
 use crate::time::Instant;
 use crate::version::Version;
 
@@ -58,10 +58,7 @@ pub(super) struct DelayedWill {
 #[derive(Debug)]
 pub(super) struct Replay {
     pub(super) filter: Box<str>,
-    pub(super) qos: QoS,
-    pub(super) no_local: bool,
-    /// Subscription Identifier, or 0.
-    pub(super) identifier: u32,
+    pub(super) grant: Grant,
     pub(super) cursor: Cursor,
     /// The last one that was retained before it.
     pub(super) last: u64,

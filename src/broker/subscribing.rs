@@ -49,6 +49,8 @@ impl Broker {
         });
         self.work = self.work.saturating_add(reason_codes.len());
         self.push_packet(number, &packet);
+        // As many as can go at once come before what is published from now on.
+        self.take_replays(session_number);
         self.announce_session(number);
         Ok(())
     }
@@ -136,6 +138,12 @@ impl Broker {
         };
         if replays && !self.retained.is_empty() {
             self.replay(number, filter, grant);
+        } else if let Some(session) = self.session_mut(number)
+            && let Some(pending) = session.replays.iter_mut().find(|one| *one.filter == *filter)
+            && share_name.is_none()
+        {
+            // v5 [MQTT-3.8.4-3]
+            pending.grant = grant;
         }
         ReasonCode::from(qos.get())
     }
@@ -168,9 +176,7 @@ impl Broker {
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
         session.replays.push_back(Replay {
             filter: filter.into(),
-            qos: grant.qos,
-            no_local: grant.no_local,
-            identifier: grant.subscription_identifier.unwrap_or_default(),
+            grant,
             cursor: Cursor::default(),
             last: self.retained.last_number(),
         });

@@ -6,10 +6,10 @@ use bytes::Buf;
 
 use crate::broker::authorizer::{Authorizer, Client, Decision, Forwarded};
 use crate::broker::connection::{Connection, Pause};
-use crate::broker::delivery::{Delivery, Identifiers};
+use crate::broker::delivery::Delivery;
 use crate::broker::event::Counters;
 use crate::broker::machine::Broker;
-use crate::broker::messages::{Messages, Origin, Stored};
+use crate::broker::messages::{Messages, Stored};
 use crate::broker::session::Session;
 use crate::link::{ConnectionId, Link, Transmitted};
 use crate::outgoing::Outgoing;
@@ -29,9 +29,8 @@ enum Pulled {
     Replay(u32),
 }
 
-/// So many retained messages are taken up for new subscriptions at a time.
-const REPLAYED: usize = 32;
-/// So many at most while bytes are pulled once: the authorizer may hold them all back.
+/// So many retained messages are looked at while bytes are pulled once: the authorizer may hold
+/// them all back.
 const REPLAYED_AT_ONCE: usize = 1024;
 
 /// What pulling messages needs of a broker.
@@ -67,14 +66,27 @@ impl Broker {
                 Pulled::All => break Transmitted::All,
                 Pulled::More => break Transmitted::More,
                 Pulled::Replay(_) if replayed >= REPLAYED_AT_ONCE => break Transmitted::More,
-                Pulled::Replay(session) => {
-                    replayed = replayed.saturating_add(self.take_replays(session));
-                }
+                Pulled::Replay(session) => match self.take_replays(session) {
+                    // There is no room for the next one.
+                    0 => {
+                        self.ran_dry(number);
+                        break Transmitted::All;
+                    }
+                    taken => replayed = replayed.saturating_add(taken),
+                },
             }
         };
         let sent = u64::try_from(outgoing.remaining().saturating_sub(held)).unwrap_or(u64::MAX);
         self.counters.bytes_sent = self.counters.bytes_sent.saturating_add(sent);
         left
+    }
+
+    /// There is nothing more for now: the wrapper is told of the next.
+    fn ran_dry(&mut self, number: u32) {
+        if let Some((connection, session)) = self.both_mut(number) {
+            connection.link.ran_dry();
+            session.is_ready = false;
+        }
     }
 
     /// Pulls all that is there to be sent, or as much as there is room for.
@@ -117,56 +129,6 @@ impl Broker {
             self.resume(number, Pause::Client);
         }
         pulled
-    }
-
-    /// Takes up retained messages that new subscriptions are still to get, and says how many it
-    /// has looked at. They wait neither in a queue that could overflow, nor take anybody's place:
-    /// it is their turn when nothing else waits.
-    fn take_replays(&mut self, number: u32) -> usize {
-        let mut looked_at: usize = 0;
-        while looked_at < REPLAYED {
-            let Self { sessions, retained, messages, authorizer, counters, scratch, .. } = self;
-            let Some(Some(session)) = sessions.get_mut(number) else { break };
-            let has_replay = session.has_replay(&self.options);
-            let Some(replay) = session.replays.front_mut().filter(|_| has_replay) else { break };
-            looked_at = looked_at.saturating_add(1);
-            let found = retained.next(self.now, &replay.filter, &mut replay.cursor, scratch);
-            let Some(kept) = found else {
-                session.replays.pop_front();
-                continue;
-            };
-            let publisher = kept.publisher.as_deref();
-            let own = publisher.is_some_and(|one| one.client_id == session.client.client_id);
-            // What was retained later was sent as any other message.
-            if replay.no_local && own || kept.number > replay.last {
-                continue;
-            }
-            let message = Forwarded { topic: kept.message.topic(), publisher };
-            if authorizer.replay(&session.client, &message) != Decision::Allow {
-                counters.withheld = counters.withheld.saturating_add(1);
-                continue;
-            }
-            let publish = kept.message.to_publish();
-            let origin = Origin {
-                expires: kept.expires,
-                publisher: kept.publisher.clone(),
-                shared: Some(kept.message.payload_bytes()),
-            };
-            let delivery = |message| Delivery {
-                message,
-                qos: publish.qos.min(replay.qos),
-                // v5 [MQTT-3.3.1-8], v3.1.1 [MQTT-3.3.1-8]
-                retain: true,
-                is_replay: true,
-                group: None,
-                identifiers: Identifiers::One(replay.identifier),
-            };
-            let Some(message) = messages.insert(&publish, origin) else { break };
-            let delivery = delivery(message);
-            self.deliver(number, delivery);
-            self.messages.release(message);
-        }
-        looked_at
     }
 }
 

@@ -25,9 +25,14 @@ impl IncomingAliases {
         Self { topics: Vec::new(), maximum }
     }
 
+    /// Whether there may be such an alias.
+    pub(crate) const fn allows(&self, alias: u16) -> bool {
+        alias != 0 && alias <= self.maximum
+    }
+
     /// The topic of a PUBLISH with an alias, which is set if the PUBLISH names a topic.
     pub(crate) fn resolve(&mut self, alias: u16, topic: &str) -> Result<&str, AliasError> {
-        if alias == 0 || alias > self.maximum {
+        if !self.allows(alias) {
             return Err(AliasError::AboveMaximum);
         }
         let index = usize::from(alias).saturating_sub(1);
