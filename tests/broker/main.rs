@@ -7,6 +7,7 @@
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "what fails may panic")]
 
 mod authorizer;
+mod calls;
 mod chapter_3_connack;
 mod chapter_3_connect;
 mod chapter_3_disconnect;
@@ -19,6 +20,7 @@ mod chapter_4_delivery;
 mod chapter_4_flow;
 mod chapter_4_sessions;
 mod chapter_4_shared;
+mod queue;
 mod rights;
 mod words;
 mod world;

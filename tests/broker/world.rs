@@ -122,6 +122,10 @@ pub(crate) struct World {
     pub(crate) rights: Rights,
     /// Whether clients that connect from now on acknowledge what they are sent.
     pub(crate) acknowledges: bool,
+    /// How often the broker took no more for the time being.
+    pub(crate) pauses: usize,
+    /// How many bytes were read from transports.
+    pub(crate) written: usize,
     transports: Vec<Transport>,
     outgoing: Outgoing,
     events: Vec<Event>,
@@ -141,6 +145,8 @@ impl World {
             answer: Answer::Accept,
             rights,
             acknowledges: true,
+            pauses: 0,
+            written: 0,
             transports: Vec::new(),
             outgoing: Outgoing::new(),
             events: Vec::new(),
@@ -599,6 +605,7 @@ impl World {
         let len = self.way.fragment.min(transport.unread.len());
         let fragment = transport.unread.split_to(len);
         transport.incoming.extend_from_slice(&fragment);
+        self.written += len;
         self.receive(Peer(index));
         true
     }
@@ -608,6 +615,7 @@ impl World {
         let connection = transport.connection;
         let received = self.broker.receive(self.now, connection, &mut transport.incoming);
         transport.paused = received == Received::Paused;
+        self.pauses += usize::from(received == Received::Paused);
     }
 
     /// The transport takes all bytes there are.
