@@ -469,11 +469,10 @@ fn a_connect_that_is_too_large_is_not_waited_for() {
     let options = options_with(|options| options.maximum_connect_size = 200);
     for version in [Version::V3_1_1, Version::V5] {
         scenario_with(&options, |world| {
-            let name = "a".repeat(200);
             let size = Packet::from(of(version, "")).encoded_len(version).unwrap() + 1;
-            let fitting = world.connect(&of(version, &name[..200 - size]));
+            let fitting = world.connect(&of(version, &"a".repeat(200 - size)));
             let _ = world.take_connack(fitting);
-            let peer = world.connect(&of(version, &name[..201 - size]));
+            let peer = world.connect(&of(version, &"a".repeat(201 - size)));
             assert!(world.closed(peer));
             for packet in world.packets(peer) {
                 assert_eq!(conn_ack_of(&packet).reason_code, ReasonCode::PACKET_TOO_LARGE);

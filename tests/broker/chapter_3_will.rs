@@ -31,8 +31,10 @@ fn willing<'a>(connect: Connect<'a>, will: Will<'a>) -> Connect<'a> {
     Connect { will: Some(will), ..connect }
 }
 
+type End = fn(&mut World, Peer);
+
 /// Ways for a connection to end, in which the client has not said that all is well.
-const ENDS: [(&str, fn(&mut World, Peer)); 7] = [
+const ENDS: [(&str, End); 7] = [
     ("the transport breaks", |world, peer| world.lose(peer)),
     ("the client is silent", |world, _| world.wait_secs(15)),
     ("the client breaks a rule", |world, peer| world.send_bytes(peer, &[0xc1, 0x00])),

@@ -51,7 +51,7 @@ pub(crate) enum Answer {
     Later,
 }
 
-/// A client of the scenario, or rather one connection of it.
+/// A client of the scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Peer(usize);
 
