@@ -16,6 +16,13 @@ pub struct Client {
     pub identity: Option<Box<str>>,
 }
 
+impl Client {
+    /// Bytes of the names.
+    pub(super) fn size(&self) -> usize {
+        self.client_id.len().saturating_add(self.identity.as_ref().map_or(0, |name| name.len()))
+    }
+}
+
 /// A message that is about to be sent to a client.
 #[derive(Clone, Copy)]
 #[non_exhaustive]

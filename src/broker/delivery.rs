@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 
 use crate::broker::grant::Grant;
-use crate::broker::messages::MessageKey;
+use crate::broker::messages::{MessageKey, Stored};
 use crate::broker::shared::GroupKey;
 use crate::qos::QoS;
 use crate::session::entry::Sendable;
@@ -31,6 +31,15 @@ pub(super) struct Target {
 }
 
 impl Delivery {
+    /// Bytes that it holds, those of its message among them.
+    #[inline]
+    pub(super) fn size(&self, stored: &Stored) -> usize {
+        match &self.identifiers {
+            Identifiers::One(_) => stored.size(),
+            Identifiers::Many(all) => stored.size().saturating_add(size_of_val(&**all)),
+        }
+    }
+
     /// The one copy of a message with this QoS and RETAIN flag that a session gets, whatever it has
     /// subscribed to it by: at the highest QoS, with all identifiers.
     /// v5 [MQTT-3.3.4-2] [MQTT-3.3.4-3], v3.1.1 [MQTT-3.3.5-1]

@@ -168,7 +168,7 @@ impl Broker {
         session.is_ready = false;
         let items = session.queue.disconnected();
         // What goes out at QoS 1 and 2 is a part of the session. v5 4.1
-        session.replays.retain_mut(|replay| {
+        session.replays.retain(|_, replay| {
             let stays = replay.grant.qos != QoS::AtMostOnce;
             if !stays {
                 self.retained.leave(&mut replay.cursor);
@@ -208,7 +208,7 @@ impl Broker {
         if let Ok(entry) = self.by_client.find_entry(hash, |found| *found == number) {
             entry.remove();
         }
-        for mut replay in session.replays.drain(..) {
+        for replay in session.replays.values_mut() {
             self.retained.leave(&mut replay.cursor);
         }
         for key in &session.subscriptions {

@@ -84,7 +84,7 @@ impl Broker {
         connection.authentication = properties
             .authentication_method()
             .map(|method| Box::new(Authentication { method: method.into(), turn: Turn::Nobody }));
-        if let Some(reason_code) = self.check_will(connect) {
+        if let Some(reason_code) = self.check_names(connect).or_else(|| self.check_will(connect)) {
             let cause = DisconnectCause::Refused(reason_code);
             self.refuse_with(number, cause, &ConnAck::refuse(reason_code));
             return Ok(());
@@ -110,6 +110,21 @@ impl Broker {
             if self.find_session(&client_id).is_none() {
                 return client_id.into();
             }
+        }
+    }
+
+    /// Why a client cannot have its names. What identifies it lives as long as what it publishes.
+    fn check_names(&self, connect: &Connect<'_>) -> Option<ReasonCode> {
+        // v5 [MQTT-3.1.3-5], v3.1.1 [MQTT-3.1.3-5]
+        const ALWAYS: usize = 23;
+        let maximum = self.options.maximum_name_length.max(ALWAYS);
+        if connect.client_id.len() > maximum {
+            // v5 [MQTT-3.1.3-8], v3.1.1 [MQTT-3.1.3-9]
+            Some(ReasonCode::CLIENT_IDENTIFIER_NOT_VALID)
+        } else if connect.user_name.is_some_and(|name| name.len() > maximum) {
+            Some(ReasonCode::BAD_USER_NAME_OR_PASSWORD)
+        } else {
+            None
         }
     }
 

@@ -55,6 +55,8 @@ pub struct Broker {
     pub(super) events: VecDeque<Event>,
     /// Connections with bytes of which the wrapper is to be told, in their order.
     pub(super) ready: VecDeque<ConnectionId>,
+    /// Connections for which there is more to be looked for, when others have had their turn.
+    pub(super) later: VecDeque<ConnectionId>,
     /// Connections whose input goes on.
     pub(super) resumed: VecDeque<ConnectionId>,
     /// Connections to be shut down.

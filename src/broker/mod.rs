@@ -147,6 +147,7 @@ impl Broker {
             timers: Timers::default(),
             events: VecDeque::new(),
             ready: VecDeque::new(),
+            later: VecDeque::new(),
             resumed: VecDeque::new(),
             closed: VecDeque::new(),
             wills: VecDeque::new(),
@@ -197,10 +198,20 @@ impl Broker {
         self.settle();
     }
 
-    /// Does what is due by now.
+    /// Does what is due by now, or as much of it as the [budget](Options::work_budget) allows before
+    /// outputs have to be taken: the rest is due at once.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.advance(now);
-        while let Some(timer) = self.timers.pop(self.now) {
+        self.work = 0;
+        for connection in core::mem::take(&mut self.later) {
+            if let Some(number) = self.find(connection) {
+                self.announce_session(number);
+            }
+        }
+        while self.work < self.options.work_budget
+            && let Some(timer) = self.timers.pop(self.now)
+        {
+            self.work = self.work.saturating_add(1);
             match timer {
                 Timer::Connection(number) => self.on_connection_timer(number),
                 Timer::Session(number) => self.on_session_timer(number),
@@ -267,6 +278,7 @@ impl Broker {
                 return Output::Resume(connection);
             }
         }
-        Output::Timeout(self.timers.first())
+        let at_once = (!self.later.is_empty()).then_some(self.now);
+        Output::Timeout(at_once.or_else(|| self.timers.first()))
     }
 }

@@ -53,6 +53,9 @@ pub struct Options {
     /// The size of the largest CONNECT, in bytes: what somebody unknown can make a wrapper keep.
     /// The default is 64 KiB.
     pub maximum_connect_size: u32,
+    /// How many bytes a Client Identifier, or a User Name, may have: a longer one is refused with
+    /// 0x85, or 0x86. The default is 1,024.
+    pub maximum_name_length: usize,
     /// Maximum Packet Size, in bytes. The default is 2 MiB. v5 3.2.2.3.6
     pub maximum_packet_size: u32,
     /// Receive Maximum, 1 to 65,535: how many messages at QoS 1 and 2 a client may have
@@ -145,6 +148,7 @@ impl Options {
             connect_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
             maximum_connect_size: 64 << 10,
+            maximum_name_length: 1_024,
             maximum_packet_size: 2 << 20,
             receive_maximum: 1_024,
             maximum_qos: QoS::ExactlyOnce,

@@ -49,7 +49,9 @@ impl Broker {
     pub(super) fn publish_will(&mut self, message: &Message, client: Arc<Client>) {
         let publish = message.to_publish();
         self.retain_if_possible(&publish, Some(&client));
-        self.route(&publish, Source { session: None, client: Some(client) });
+        // v5 [MQTT-3.8.3-3]
+        let session = self.find_session(&client.client_id);
+        self.route(&publish, Source { session, client: Some(client) });
     }
 
     /// A PUBLISH of a client.

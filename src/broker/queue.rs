@@ -3,6 +3,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use crate::broker::delivery::{Delivery, Item};
 use crate::packet_id::PacketId;
@@ -89,6 +90,11 @@ impl Queue {
     #[inline]
     pub(super) fn acknowledged(&mut self) -> Option<&mut Outbound<Delivery>> {
         self.acknowledged.as_deref_mut()
+    }
+
+    /// Messages at QoS 1 and 2 that were never pulled, in their order.
+    pub(super) fn unsent(&self) -> Vec<Key> {
+        self.acknowledged.as_ref().map(|held| held.unsent()).unwrap_or_default()
     }
 
     /// The message at QoS 1 or 2 that is to be pulled next.

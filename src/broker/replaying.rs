@@ -4,26 +4,28 @@ use crate::broker::authorizer::{Decision, Forwarded};
 use crate::broker::delivery::{Delivery, Identifiers};
 use crate::broker::machine::Broker;
 use crate::broker::messages::Origin;
+use crate::broker::retained::Next;
 use crate::broker::session::Session;
 
-/// So many retained messages are looked at at a time.
-const REPLAYED: usize = 32;
+/// So many steps through the retained messages are taken at a time.
+const STEPS: usize = 1024;
 
 impl Broker {
     /// Takes up retained messages that new subscriptions are still to get, as long as there is room
-    /// for them, and says how many it has looked at.
+    /// for them; `false` if there is none.
     ///
     /// They wait in no queue that could overflow: it is their turn when nothing else waits.
-    pub(super) fn take_replays(&mut self, number: u32) -> usize {
-        let mut looked_at: usize = 0;
-        while looked_at < REPLAYED && self.take_replay(number).is_some() {
-            looked_at = looked_at.saturating_add(1);
+    pub(super) fn take_replays(&mut self, number: u32) -> bool {
+        let mut steps = STEPS;
+        let mut any = false;
+        while steps > 0 && self.take_replay(number, &mut steps).is_some() {
+            any = true;
         }
-        looked_at
+        any
     }
 
     /// Takes up a retained message, or passes it over; `None` if there is none, or no room.
-    fn take_replay(&mut self, number: u32) -> Option<()> {
+    fn take_replay(&mut self, number: u32, steps: &mut usize) -> Option<()> {
         let Self { sessions, retained, messages, authorizer, counters, scratch, options, .. } =
             self;
         let session = sessions.get_mut(number)?.as_mut()?;
@@ -31,13 +33,23 @@ impl Broker {
             return None;
         }
         let Session { queue, replays, client, .. } = session;
-        let replay = replays.front_mut()?;
-        let found = retained.next(self.now, &replay.filter, &replay.cursor, scratch);
-        let Some((id, kept)) = found else {
-            retained.leave(&mut replay.cursor);
-            replays.pop_front();
-            return Some(());
-        };
+        let mut first = replays.first_entry()?;
+        let replay = first.get_mut();
+        let (place, kept) =
+            match retained.next(self.now, &replay.filter, &replay.cursor, steps, scratch) {
+                Next::Found(place, kept) => (place, kept),
+                Next::Stopped(place) => {
+                    retained.advance(&mut replay.cursor, place);
+                    return Some(());
+                }
+                Next::End => {
+                    retained.leave(&mut replay.cursor);
+                    first.remove();
+                    return Some(());
+                }
+            };
+        // What it costs to take it up.
+        *steps = steps.saturating_sub(32);
         let size = kept.message.size();
         if queue.len() > 0 && queue.bytes().saturating_add(size) > options.maximum_queued_bytes {
             return None;
@@ -70,7 +82,7 @@ impl Broker {
                 identifiers: Identifiers::One(identifier),
             });
         }
-        retained.advance(&mut replay.cursor, id);
+        retained.advance(&mut replay.cursor, place);
         if let Some(delivery) = delivery {
             let message = delivery.message;
             self.deliver(number, delivery);

@@ -8,15 +8,17 @@ use thiserror::Error;
 
 use crate::broker::authorizer::Client;
 use crate::broker::hash::Seed;
+use crate::broker::select::Selected;
 use crate::broker::slab::Slab;
 use crate::broker::tree::{NONE, Scratch, Tree};
 use crate::message::Message;
 use crate::time::Instant;
+use crate::topic;
 
 /// The retained messages of all topics: at most one each, until it expires.
 ///
 /// How many there are and how many bytes they hold is limited. A message that shares the buffer it
-/// arrived in gets storage of its own, so that it counts with what it [holds](Message::size).
+/// arrived in gets storage of its own, so that it counts with what it holds.
 ///
 /// That a message with an empty payload removes the one before, v5 [MQTT-3.3.1-6], is for the
 /// caller to see to, and so is who may read it now.
@@ -43,8 +45,7 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub struct Retained {
     tree: Tree,
-    messages: Slab<Option<Entry>>,
-    len: usize,
+    messages: Slab<Option<Kept>>,
     /// Of the message that was retained last.
     last_number: u64,
     limits: RetainedLimits,
@@ -59,7 +60,8 @@ pub struct Retained {
 pub struct RetainedLimits {
     /// Messages; 100,000 unless set.
     pub maximum_count: usize,
-    /// Bytes of all messages together, their topics and properties among them; 64 MiB unless set.
+    /// Bytes of all messages together, with their topics, 64 for each level of these, their
+    /// properties, and the names of their publishers; 64 MiB unless set.
     pub maximum_bytes: usize,
 }
 
@@ -80,15 +82,6 @@ pub enum RetainedError {
     TooManyBytes(usize),
 }
 
-#[derive(Debug)]
-struct Entry {
-    /// `None` when it was removed while a cursor was at it.
-    kept: Option<Kept>,
-    node: u32,
-    /// How many cursors are at it.
-    cursors: u32,
-}
-
 /// A message that is retained.
 #[derive(Debug)]
 pub(super) struct Kept {
@@ -98,6 +91,9 @@ pub(super) struct Kept {
     pub(super) publisher: Option<Arc<Client>>,
     /// Its place in the order of all that were retained.
     pub(super) number: u64,
+    node: u32,
+    /// Bytes that it holds.
+    size: usize,
 }
 
 impl Kept {
@@ -106,39 +102,49 @@ impl Kept {
     }
 }
 
+/// Bytes of a level of a topic, beside its text.
+const LEVEL: usize = 64;
+
 /// How far a filter's messages were read, from one [`Retained::next`] to the next.
 #[derive(Debug, Default)]
 pub(super) struct Cursor {
-    /// The message that was read last.
+    /// The node that was looked at last.
     at: Option<u32>,
 }
+
+/// How far a filter's messages were read.
+#[derive(Debug)]
+pub(super) enum Next<'a> {
+    /// To a message, and where a cursor has it behind itself.
+    Found(Place, &'a Kept),
+    /// To a place from which it goes on.
+    Stopped(Place),
+    /// To the end.
+    End,
+}
+
+/// Where a cursor can be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place(u32);
 
 impl Retained {
     /// Without messages. For the seed, see [`Subscriptions::new`](super::Subscriptions::new).
     pub const fn new(seed: u64, limits: RetainedLimits) -> Self {
         let tree = Tree::new(Seed::new(seed));
-        Self {
-            tree,
-            messages: Slab::new(),
-            len: 0,
-            last_number: 0,
-            limits,
-            bytes: 0,
-            earliest: None,
-        }
+        Self { tree, messages: Slab::new(), last_number: 0, limits, bytes: 0, earliest: None }
     }
 
     /// How many there are, those that have expired and were not looked at since among them.
     pub const fn len(&self) -> usize {
-        self.len
+        self.messages.len()
     }
 
     /// Whether there is none.
     pub const fn is_empty(&self) -> bool {
-        self.len == 0
+        self.messages.is_empty()
     }
 
-    /// How many bytes they hold, as [`Message::size`] counts them.
+    /// How many bytes they hold, as the [limit](RetainedLimits::maximum_bytes) counts them.
     pub const fn bytes(&self) -> usize {
         self.bytes
     }
@@ -169,24 +175,23 @@ impl Retained {
         expires: Option<Instant>,
         publisher: Option<Arc<Client>>,
     ) -> Result<Option<Message>, RetainedError> {
-        let mut refused = self.check(&message);
+        let size = size(&message, publisher.as_deref());
+        let mut refused = self.check(message.topic(), size);
         if refused.is_err() && self.earliest.is_some_and(|earliest| earliest <= now) {
             self.remove_expired(now);
-            refused = self.check(&message);
+            refused = self.check(message.topic(), size);
         }
         refused?;
-        let full = RetainedError::TooMany(self.len);
+        let full = RetainedError::TooMany(self.messages.len());
         let node = self.tree.make(Some(message.topic())).ok_or(full)?;
         let id = self.tree.node(node).map_or(NONE, |node| node.here);
-        let size = message.size();
-        self.last_number = self.last_number.saturating_add(1);
-        let number = self.last_number;
-        let kept = Kept { message: message.into_own(), expires, publisher, number };
+        let number = self.last_number.saturating_add(1);
+        let message = message.into_own();
+        let kept = Kept { message, expires, publisher, number, node, size };
         let before = match self.messages.get_mut(id) {
-            Some(Some(entry)) => entry.kept.replace(kept),
-            _ => {
-                let entry = Entry { kept: Some(kept), node, cursors: 0 };
-                let Some(id) = self.messages.insert(Some(entry)) else {
+            Some(slot) => slot.replace(kept),
+            None => {
+                let Some(id) = self.messages.insert(Some(kept)) else {
                     self.tree.prune(node);
                     return Err(full);
                 };
@@ -196,10 +201,8 @@ impl Retained {
                 None
             }
         };
-        if before.is_none() {
-            self.len = self.len.saturating_add(1);
-        }
-        let freed = before.as_ref().map_or(0, |kept| kept.message.size());
+        self.last_number = number;
+        let freed = before.as_ref().map_or(0, |kept| kept.size);
         self.bytes = self.bytes.saturating_sub(freed).saturating_add(size);
         self.earliest = [self.earliest, expires].into_iter().flatten().min();
         Ok(before.map(|kept| kept.message))
@@ -210,25 +213,24 @@ impl Retained {
         self.last_number
     }
 
-    /// Whether there is room for a message.
-    fn check(&self, message: &Message) -> Result<(), RetainedError> {
+    /// Whether there is room for a message of so many bytes.
+    fn check(&self, topic: &str, size: usize) -> Result<(), RetainedError> {
         let RetainedLimits { maximum_count, maximum_bytes } = self.limits;
-        let before = self.kept(message.topic());
-        let freed = before.map_or(0, |kept| kept.message.size());
-        let bytes = self.bytes.saturating_sub(freed).saturating_add(message.size());
-        if before.is_none() && self.len >= maximum_count {
+        let before = self.kept(topic);
+        let freed = before.map_or(0, |kept| kept.size);
+        let bytes = self.bytes.saturating_sub(freed).saturating_add(size);
+        if before.is_none() && self.messages.len() >= maximum_count {
             return Err(RetainedError::TooMany(maximum_count));
         }
         // A smaller one may come in place of a larger one, whatever the limit is now.
-        if bytes > maximum_bytes && message.size() > freed {
+        if bytes > maximum_bytes && size > freed {
             return Err(RetainedError::TooManyBytes(maximum_bytes));
         }
         Ok(())
     }
 
     fn kept(&self, topic: &str) -> Option<&Kept> {
-        let node = self.tree.node(self.tree.find(Some(topic))?)?;
-        self.messages.get(node.here)?.as_ref()?.kept.as_ref()
+        self.kept_as(self.tree.node(self.tree.find(Some(topic))?)?.here)
     }
 
     /// The message of a topic, and when it expires; `None` if it has.
@@ -244,66 +246,56 @@ impl Retained {
     }
 
     fn remove_message(&mut self, id: u32) -> Option<Message> {
-        let entry = self.messages.get_mut(id)?.as_mut()?;
-        let Kept { message, .. } = entry.kept.take()?;
-        self.len = self.len.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(message.size());
-        self.tidy(id);
+        self.kept_as(id)?;
+        let Kept { message, node: place, size, .. } = self.messages.remove(id)?;
+        self.bytes = self.bytes.saturating_sub(size);
+        if let Some(node) = self.tree.node_mut(place) {
+            node.here = NONE;
+        }
+        self.tree.prune(place);
         if self.is_empty() {
             self.earliest = None;
         }
         Some(message)
     }
 
-    /// Removes an entry that has neither a message nor a cursor at it.
-    fn tidy(&mut self, id: u32) {
-        let Some(Some(Entry { kept: None, cursors: 0, node })) = self.messages.get(id) else {
-            return;
-        };
-        let place = *node;
-        self.messages.remove(id);
-        if let Some(node) = self.tree.node_mut(place) {
-            node.here = NONE;
-        }
-        self.tree.prune(place);
-    }
-
-    /// The next message whose topic a filter matches, and that has not expired, with what a cursor
-    /// is [moved](Self::advance) to it by. What is retained in between comes or not, and nothing
-    /// comes twice.
+    /// The next message whose topic a filter matches, and that has not expired, behind a cursor,
+    /// which is to be [moved](Self::advance). Takes so many steps at most, of which it counts those
+    /// that are left. What is retained in between comes or not, and nothing comes twice.
     pub(super) fn next(
         &self,
         now: Instant,
         filter: &str,
         cursor: &Cursor,
+        steps: &mut usize,
         scratch: &mut Scratch,
-    ) -> Option<(u32, &Kept)> {
-        let at = cursor.at.and_then(|at| self.messages.get(at)?.as_ref());
-        let mut behind = at.map(|entry| entry.node);
+    ) -> Next<'_> {
+        let mut behind = cursor.at;
         loop {
-            let (node, id) = self.tree.select_next(filter, behind, scratch)?;
-            if let Some(kept) = self.kept_as(id).filter(|kept| !kept.has_expired(now)) {
-                return Some((id, kept));
+            match self.tree.select_next(filter, behind, steps, scratch) {
+                Selected::Found(node, id) => {
+                    if let Some(kept) = self.kept_as(id).filter(|kept| !kept.has_expired(now)) {
+                        return Next::Found(Place(node), kept);
+                    }
+                    behind = Some(node);
+                }
+                Selected::Stopped(node) => return Next::Stopped(Place(node)),
+                Selected::None => return Next::End,
             }
-            behind = Some(node);
         }
     }
 
-    /// Moves a cursor to a message, so that the next one is behind it.
-    pub(super) fn advance(&mut self, cursor: &mut Cursor, id: u32) {
-        if let Some(Some(entry)) = self.messages.get_mut(id) {
-            entry.cursors = entry.cursors.saturating_add(1);
-            self.leave(cursor);
-            cursor.at = Some(id);
-        }
+    /// Moves a cursor, so that what comes next is behind that place.
+    pub(super) fn advance(&mut self, cursor: &mut Cursor, place: Place) {
+        self.tree.pin(place.0);
+        self.leave(cursor);
+        cursor.at = Some(place.0);
     }
 
     /// A cursor is not needed any more, or begins again.
     pub(super) fn leave(&mut self, cursor: &mut Cursor) {
-        let Some(at) = cursor.at.take() else { return };
-        if let Some(Some(entry)) = self.messages.get_mut(at) {
-            entry.cursors = entry.cursors.saturating_sub(1);
-            self.tidy(at);
+        if let Some(at) = cursor.at.take() {
+            self.tree.unpin(at);
         }
     }
 
@@ -363,12 +355,20 @@ impl Retained {
     }
 
     fn all(&self) -> impl Iterator<Item = (u32, &Kept)> {
-        self.messages.iter().filter_map(|(id, entry)| Some((id, entry.as_ref()?.kept.as_ref()?)))
+        self.messages.iter().filter_map(|(id, kept)| Some((id, kept.as_ref()?)))
     }
 
     fn kept_as(&self, id: u32) -> Option<&Kept> {
-        self.messages.get(id)?.as_ref()?.kept.as_ref()
+        self.messages.get(id)?.as_ref()
     }
+}
+
+/// Bytes that a retained message holds: its own, those of who published it, and some for each level
+/// of its topic.
+fn size(message: &Message, publisher: Option<&Client>) -> usize {
+    let levels = topic::level_count(message.topic()).saturating_mul(LEVEL);
+    let publisher = publisher.map_or(0, Client::size);
+    message.size().saturating_add(levels).saturating_add(publisher)
 }
 
 #[cfg(test)]
@@ -414,13 +414,13 @@ mod tests {
     #[test]
     fn the_last_message_of_a_topic_is_kept_as_it_was_published() {
         // v3.1.1 [MQTT-3.3.1-5] [MQTT-3.3.1-6] [MQTT-3.3.1-7], v5 [MQTT-3.3.1-5]
-        let mut retained = limited(10, 100);
+        let mut retained = limited(10, 1_000);
         let first = message("a/b", "first").with_qos(QoS::ExactlyOnce);
         let last = message("a/b", "2").with_qos(QoS::AtMostOnce);
         assert_eq!(retained.insert(NOW, first.clone(), None), Ok(None));
-        assert_eq!(retained.bytes(), 8);
+        assert_eq!(retained.bytes(), 8 + 2 * LEVEL);
         assert_eq!(retained.insert(NOW, last.clone(), Some(LATER)), Ok(Some(first)));
-        assert_eq!((retained.len(), retained.bytes()), (1, 4));
+        assert_eq!((retained.len(), retained.bytes()), (1, 4 + 2 * LEVEL));
         assert_eq!(retained.get(NOW, "a/b"), Some((&last, Some(LATER))));
         assert_eq!(retained.get(NOW, "a"), None);
         assert_eq!(retained.remove("a/b"), Some(last));
@@ -434,7 +434,7 @@ mod tests {
         let packet = OwnedPacket::from_frame(frame, Version::V3_1_1, Sender::Client).unwrap();
         let message = packet.message().unwrap();
         drop(packet);
-        let mut retained = limited(1, 7);
+        let mut retained = limited(1, 7 + 2 * LEVEL);
         assert_eq!(retained.insert(NOW, message.clone(), None), Ok(None));
         let (kept, _) = retained.get(NOW, "a/b").unwrap();
         assert_eq!(*kept, message);
@@ -483,7 +483,7 @@ mod tests {
 
     #[test]
     fn what_has_expired_is_neither_found_nor_kept() {
-        let mut retained = limited(10, 100);
+        let mut retained = limited(10, 1_000);
         for (topic, expires) in [("a/1", Some(LATER)), ("a/2", None), ("a/3", Some(NOW))] {
             assert_eq!(retained.insert(Instant::default(), message(topic, "p"), expires), Ok(None));
         }
@@ -491,7 +491,7 @@ mod tests {
         assert_eq!(matched(&mut retained, NOW, "a/+"), ["a/1", "a/2"]);
         assert_eq!(retained.len(), 2);
         assert_eq!(matched(&mut retained, LATER, "#"), ["a/2"]);
-        assert_eq!((retained.len(), retained.bytes()), (1, 4));
+        assert_eq!((retained.len(), retained.bytes()), (1, 4 + 2 * LEVEL));
         assert_eq!(
             retained.iter().map(|(message, _)| message.topic()).collect::<Vec<_>>(),
             ["a/2"]
@@ -500,23 +500,24 @@ mod tests {
 
     #[test]
     fn limits_refuse_what_is_new_and_leave_what_is_there() {
-        let mut retained = limited(2, 12);
+        const BYTES: usize = 12 + 2 * LEVEL;
+        let mut retained = limited(2, BYTES);
         assert_eq!(retained.insert(NOW, message("a", "12345"), None), Ok(None));
         let refused = retained.insert(NOW, message("b", "123456"), None);
-        assert_eq!(refused, Err(RetainedError::TooManyBytes(12)));
+        assert_eq!(refused, Err(RetainedError::TooManyBytes(BYTES)));
         assert_eq!(retained.insert(NOW, message("b", "12345"), None), Ok(None));
         let refused = retained.insert(NOW, message("c", ""), None);
         assert_eq!(refused, Err(RetainedError::TooMany(2)));
         let refused = retained.insert(NOW, message("a", "123456"), None);
-        assert_eq!(refused, Err(RetainedError::TooManyBytes(12)));
-        assert_eq!((retained.len(), retained.bytes()), (2, 12));
+        assert_eq!(refused, Err(RetainedError::TooManyBytes(BYTES)));
+        assert_eq!((retained.len(), retained.bytes()), (2, BYTES));
         assert!(retained.insert(NOW, message("a", "1234"), None).unwrap().is_some());
         assert_eq!(matched(&mut retained, NOW, "#"), ["a", "b"]);
     }
 
     #[test]
     fn what_has_expired_makes_room() {
-        let mut retained = limited(2, 100);
+        let mut retained = limited(2, 1_000);
         for (topic, expires) in [("a", Some(LATER)), ("b", None)] {
             assert_eq!(retained.insert(NOW, message(topic, "p"), expires), Ok(None));
         }
@@ -525,5 +526,38 @@ mod tests {
         assert_eq!(retained.insert(LATER, message("c", "p"), None), Ok(None));
         assert_eq!(matched(&mut retained, LATER, "+"), ["b", "c"]);
         assert_eq!(retained.remove_expired(LATER), 0);
+    }
+
+    #[test]
+    fn a_cursor_goes_on_where_it_was_whatever_happens_to_what_is_there() {
+        let mut retained = retained(&["a/1", "a/2", "b", "a/3", "a/4/x"]);
+        let (mut cursor, mut scratch) = (Cursor::default(), Scratch::new());
+        let mut found = Vec::new();
+        let mut calls = 0;
+        loop {
+            // One step at a time.
+            let mut steps = 1;
+            calls += 1;
+            let place = match retained.next(NOW, "a/#", &cursor, &mut steps, &mut scratch) {
+                Next::Found(place, kept) => {
+                    found.push(kept.message.topic().to_string());
+                    place
+                }
+                Next::Stopped(place) => place,
+                Next::End => break,
+            };
+            retained.advance(&mut cursor, place);
+            if found.last().is_some_and(|topic| topic == "a/2") {
+                retained.remove("a/2");
+                retained.remove("a/3");
+            }
+        }
+        assert_eq!(found, ["a/1", "a/2", "a/4/x"]);
+        assert!(calls > 3);
+        retained.leave(&mut cursor);
+        for topic in ["a/1", "b", "a/4/x"] {
+            assert!(retained.remove(topic).is_some());
+        }
+        assert!(retained.is_empty() && retained.tree.find(Some("a")).is_none());
     }
 }

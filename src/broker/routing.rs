@@ -15,6 +15,7 @@ use crate::broker::session::Session;
 use crate::broker::shared::{GroupKey, SharedGroup};
 use crate::packet::Publish;
 use crate::qos::QoS;
+use crate::session::entry::Key;
 use crate::time::Instant;
 
 /// Where a message comes from.
@@ -59,7 +60,7 @@ impl Broker {
             sessions = sessions.saturating_add(self.route_to_groups(publish, message));
         }
         self.messages.release(message);
-        self.work = self.work.saturating_add(sessions);
+        self.work = self.work.saturating_add(targets.len()).saturating_add(sessions);
         targets.clear();
         self.targets = targets;
         sessions
@@ -102,69 +103,66 @@ impl Broker {
         count
     }
 
-    /// Another member of a group gets a message that one of them has left behind; `false` if there
-    /// is none.
-    pub(super) fn pass_to_group(&mut self, key: GroupKey, message: MessageKey) -> bool {
+    /// Another member of a group gets a message whose session has ended, if there is one.
+    pub(super) fn pass_to_group(&mut self, key: GroupKey, message: MessageKey) {
         let Self { shared, sessions, options, messages, .. } = self;
-        let Some(stored) = messages.get(message) else { return false };
+        let Some(stored) = messages.get(message) else { return };
         let (qos, retain) = (stored.qos, stored.retain);
         let found = shared.group_mut(key).and_then(|mut group| {
             choose(&mut group, qos, options, |number| sessions.get(number).and_then(Option::as_ref))
         });
-        let Some((session, grant)) = found else { return false };
+        self.pass(key, message, (qos, retain), found);
+    }
+
+    /// A member of a group that is connected, has room, and is granted more than QoS 0 gets a
+    /// message of another one; `false` if there is none.
+    fn pass_to_other(&mut self, from: u32, key: GroupKey, message: MessageKey) -> bool {
+        let Self { shared, sessions, options, messages, .. } = self;
+        let Some(stored) = messages.get(message) else { return false };
+        let (qos, retain, size) = (stored.qos, stored.retain, stored.size());
+        let found = shared.group_mut(key).and_then(|mut group| {
+            group.next(|number, grant| {
+                let session = sessions.get(number).and_then(Option::as_ref);
+                let can_take = session
+                    .is_some_and(|one| one.connection.is_some() && one.has_room(size, options));
+                number != from && can_take && grant.qos != QoS::AtMostOnce
+            })
+        });
+        self.pass(key, message, (qos, retain), found);
+        found.is_some()
+    }
+
+    fn pass(
+        &mut self,
+        key: GroupKey,
+        message: MessageKey,
+        (qos, retain): (QoS, bool),
+        to: Option<(u32, Grant)>,
+    ) {
+        let Some((session, grant)) = to else { return };
         let first = Target { session, order: 0, grant };
         let delivery = Delivery::merge(message, qos, retain, &first, &[]);
         self.deliver(session, Delivery { group: Some(key), ..delivery });
-        true
     }
 
     /// Connected members of its groups get what a session that has no connection any more was
-    /// never sent.
+    /// never sent, as far as they have room.
     pub(super) fn pass_to_others(&mut self, number: u32) {
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
         if session.groups.is_empty() {
             return;
         }
-        for key in session.queue.acknowledged().map(|held| held.unsent()).unwrap_or_default() {
-            let Some(Some(session)) = self.sessions.get_mut(number) else { return };
-            let entry = session.queue.acknowledged().and_then(|held| held.get_mut(key));
-            let delivery = entry.and_then(|entry| entry.message.as_ref());
-            let Some(Delivery { group: Some(group), message, .. }) = delivery else { continue };
-            let (group, message) = (*group, *message);
-            if !self.has_connected_member(group) {
-                continue;
-            }
-            self.messages.acquire(message);
-            if self.pass_to_group(group, message)
-                && let Some(Some(session)) = self.sessions.get_mut(number)
-                && session.queue.remove(key).is_some()
-            {
-                self.messages.release(message);
-            }
-            self.messages.release(message);
+        for entry in session.queue.unsent() {
+            self.pass_entry(number, entry, None);
         }
     }
 
-    /// A session is not a member of a group any more: others get what it was never sent, or it
-    /// keeps that.
+    /// A session is not a member of a group any more: others get what it was never sent, as far as
+    /// they have room, and it keeps the rest.
     pub(super) fn leave_group(&mut self, number: u32, key: GroupKey) {
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
-        for entry in session.queue.acknowledged().map(|held| held.unsent()).unwrap_or_default() {
-            let Some(Some(session)) = self.sessions.get_mut(number) else { return };
-            let found = session.queue.acknowledged().and_then(|held| held.get_mut(entry));
-            let Some(found) = found else { continue };
-            let Some(delivery) = found.message.as_mut() else { continue };
-            if delivery.group != Some(key) {
-                continue;
-            }
-            delivery.group = None;
-            let message = delivery.message;
-            if self.pass_to_group(key, message)
-                && let Some(Some(session)) = self.sessions.get_mut(number)
-                && session.queue.remove(entry).is_some()
-            {
-                self.messages.release(message);
-            }
+        for entry in session.queue.unsent() {
+            self.pass_entry(number, entry, Some(key));
         }
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
         let held = session.queue.acknowledged().into_iter();
@@ -175,20 +173,28 @@ impl Broker {
         }
     }
 
-    fn has_connected_member(&mut self, key: GroupKey) -> bool {
-        let Self { shared, sessions, .. } = self;
-        let Some(group) = shared.group_mut(key) else { return false };
-        group.any(|number, _| {
-            let session = sessions.get(number).and_then(Option::as_ref);
-            session.is_some_and(|session| session.connection.is_some())
-        })
+    /// Another member gets a message that a session was never sent, if it came by a group, or by
+    /// that group.
+    fn pass_entry(&mut self, number: u32, entry: Key, of: Option<GroupKey>) {
+        let Some(Some(session)) = self.sessions.get_mut(number) else { return };
+        let found = session.queue.acknowledged().and_then(|held| held.get_mut(entry));
+        let delivery = found.and_then(|entry| entry.message.as_ref());
+        let Some(Delivery { group: Some(group), message, .. }) = delivery else { return };
+        let (group, message) = (*group, *message);
+        if of.is_none_or(|of| of == group)
+            && self.pass_to_other(number, group, message)
+            && let Some(Some(session)) = self.sessions.get_mut(number)
+            && session.queue.remove(entry).is_some()
+        {
+            self.messages.release(message);
+        }
     }
 
     /// Puts a delivery into the queue of a session, if there is room, and has the connection told.
     #[inline]
     pub(super) fn deliver(&mut self, number: u32, delivery: Delivery) {
         let Some(stored) = self.messages.get(delivery.message) else { return };
-        let (size, expires) = (stored.size(), stored.expires);
+        let (size, expires) = (delivery.size(stored), stored.expires);
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
         if session.connection.is_none() && delivery.qos == QoS::AtMostOnce {
             return;
@@ -223,7 +229,7 @@ impl Broker {
             && is_full(session)
             && let Some(delivery) = session.queue.pop_at_most_once()
         {
-            let size = messages.get(delivery.message).map_or(0, |stored| stored.size());
+            let size = messages.get(delivery.message).map_or(0, |stored| delivery.size(stored));
             session.queue.popped(size);
             messages.release(delivery.message);
             session.dropped = session.dropped.saturating_add(1);

@@ -15,24 +15,52 @@ impl Tree {
         scratch: &mut Scratch,
         mut found: impl FnMut(u32) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let mut at = None;
-        while let Some((node, value)) = self.select_next(filter, at, scratch) {
-            at = Some(node);
-            found(value)?;
+        let Some(mut walk) = self.walk(filter, None, scratch) else {
+            return ControlFlow::Continue(());
+        };
+        loop {
+            if let Some(value) = walk.value() {
+                found(value)?;
+            }
+            if !walk.step() {
+                return ControlFlow::Continue(());
+            }
         }
-        ControlFlow::Continue(())
     }
 
-    /// The next path that a filter matches, behind the node of one that it did: the node, and its
-    /// value.
+    /// The next path that a filter matches, behind the node where an earlier call has stopped. Takes
+    /// so many steps at most, of which it counts those that are left.
     ///
-    /// Who goes on from a node keeps it from being [pruned](Self::prune).
+    /// Who goes on from a node [pins](Self::pin) it.
     pub(super) fn select_next(
         &self,
         filter: &str,
         behind: Option<u32>,
+        steps: &mut usize,
         scratch: &mut Scratch,
-    ) -> Option<(u32, u32)> {
+    ) -> Selected {
+        let Some(mut walk) = self.walk(filter, behind, scratch) else { return Selected::None };
+        let mut is_new = behind.is_none();
+        loop {
+            if is_new && let Some(value) = walk.value() {
+                return Selected::Found(walk.at, value);
+            }
+            let Some(left) = steps.checked_sub(1) else { return Selected::Stopped(walk.at) };
+            *steps = left;
+            if !walk.step() {
+                return Selected::None;
+            }
+            is_new = true;
+        }
+    }
+
+    /// A walk from the beginning, or from a node.
+    fn walk<'a>(
+        &'a self,
+        filter: &str,
+        from: Option<u32>,
+        scratch: &'a mut Scratch,
+    ) -> Option<Walk<'a>> {
         let (path, rest) = split_rest(filter);
         let wanted = &mut scratch.wanted;
         wanted.clear();
@@ -46,26 +74,9 @@ impl Tree {
                 }
             });
         }
-        let mut walk = Walk { tree: self, wanted, rest, at: ROOT, depth: 0 };
-        match behind {
-            Some(node) => {
-                (walk.at, walk.depth) = (node, self.depth(node));
-                if !walk.step() {
-                    return None;
-                }
-            }
-            None => {
-                self.node(ROOT)?;
-            }
-        }
-        loop {
-            if let Some(value) = walk.value() {
-                return Some((walk.at, value));
-            }
-            if !walk.step() {
-                return None;
-            }
-        }
+        let at = from.unwrap_or(ROOT);
+        self.node(at)?;
+        Some(Walk { tree: self, wanted, rest, at, depth: self.depth(at) })
     }
 
     /// How many levels down a node is.
@@ -79,6 +90,17 @@ impl Tree {
         }
         depth
     }
+}
+
+/// How far a selection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Selected {
+    /// To a node, with its value.
+    Found(u32, u32),
+    /// To a node, which is not looked at again.
+    Stopped(u32),
+    /// To the end.
+    None,
 }
 
 /// A place in a tree, and how many levels down it is.

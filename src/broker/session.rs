@@ -1,7 +1,7 @@
 //! What a broker keeps of one client, connected or not. MQTT 5.0 §4.1.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -43,7 +43,7 @@ pub(super) struct Session {
     pub(super) queue: Queue,
     pub(super) unreleased: Unreleased,
     /// Retained messages that new subscriptions are still to get.
-    pub(super) replays: VecDeque<Replay>,
+    pub(super) replays: BTreeMap<FilterKey, Replay>,
     pub(super) dropped: u64,
 }
 
@@ -80,7 +80,7 @@ impl Session {
             groups: Vec::new(),
             queue: Queue::default(),
             unreleased: Unreleased::default(),
-            replays: VecDeque::new(),
+            replays: BTreeMap::new(),
             dropped: 0,
         }
     }

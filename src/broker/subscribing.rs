@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use crate::broker::ack::Answer;
 use crate::broker::authorizer::Decision;
 use crate::broker::error::{DisconnectCause, Violation};
+use crate::broker::filters::FilterKey;
 use crate::broker::grant::Grant;
 use crate::broker::machine::Broker;
 use crate::broker::publishing;
@@ -113,10 +114,12 @@ impl Broker {
         let Some(Some(session)) = sessions.get_mut(number) else {
             return ReasonCode::UNSPECIFIED_ERROR;
         };
+        let mut key = None;
         let is_new = match share_name {
             None => match subscriptions.insert(filter, number, grant) {
                 Ok(inserted) => {
                     session::insert_sorted(&mut session.subscriptions, inserted.key);
+                    key = Some(inserted.key);
                     inserted.replaced.is_none()
                 }
                 Err(_) => return ReasonCode::QUOTA_EXCEEDED,
@@ -131,19 +134,12 @@ impl Broker {
         };
         // v5 [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] 4.8.2, v3.1.1 [MQTT-3.3.1-6]
         let replays = match subscription.retain_handling {
-            _ if share_name.is_some() => false,
             RetainHandling::SendAtSubscribe => true,
             RetainHandling::SendAtSubscribeIfNew => is_new,
             RetainHandling::DoNotSend => false,
         };
-        if replays && !self.retained.is_empty() {
-            self.replay(number, filter, grant);
-        } else if let Some(session) = self.session_mut(number)
-            && let Some(pending) = session.replays.iter_mut().find(|one| *one.filter == *filter)
-            && share_name.is_none()
-        {
-            // v5 [MQTT-3.8.4-3]
-            pending.grant = grant;
+        if let Some(key) = key {
+            self.replay(number, key, filter, grant, replays);
         }
         ReasonCode::from(qos.get())
     }
@@ -170,28 +166,29 @@ impl Broker {
         had.is_some()
     }
 
-    /// The retained messages of a filter are sent when nothing else is to be.
-    fn replay(&mut self, number: u32, filter: &str, grant: Grant) {
-        self.cancel_replay(number, filter);
+    /// The retained messages of a filter are sent, if they are to be; those that are still due for
+    /// it go by what is granted now.
+    fn replay(&mut self, number: u32, key: FilterKey, filter: &str, grant: Grant, begins: bool) {
+        if begins {
+            self.cancel_replay(number, key);
+        }
+        let last = self.retained.last_number();
+        let begins = begins && !self.retained.is_empty();
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
-        session.replays.push_back(Replay {
-            filter: filter.into(),
-            grant,
-            cursor: Cursor::default(),
-            last: self.retained.last_number(),
-        });
+        if begins {
+            let (filter, cursor) = (filter.into(), Cursor::default());
+            session.replays.insert(key, Replay { filter, grant, cursor, last });
+        } else if let Some(pending) = session.replays.get_mut(&key) {
+            // v5 [MQTT-3.8.4-3]
+            pending.grant = grant;
+        }
     }
 
-    fn cancel_replay(&mut self, number: u32, filter: &str) {
-        let Self { sessions, retained, .. } = self;
-        let Some(Some(session)) = sessions.get_mut(number) else { return };
-        session.replays.retain_mut(|replay| {
-            let is_other = *replay.filter != *filter;
-            if !is_other {
-                retained.leave(&mut replay.cursor);
-            }
-            is_other
-        });
+    fn cancel_replay(&mut self, number: u32, key: FilterKey) {
+        let Some(Some(session)) = self.sessions.get_mut(number) else { return };
+        if let Some(mut replay) = session.replays.remove(&key) {
+            self.retained.leave(&mut replay.cursor);
+        }
     }
 
     pub(super) fn on_unsubscribe(
@@ -242,7 +239,7 @@ impl Broker {
         if let Some(session) = self.session_mut(number) {
             session::remove_sorted(&mut session.subscriptions, &key);
         }
-        self.cancel_replay(number, filter);
+        self.cancel_replay(number, key);
         true
     }
 

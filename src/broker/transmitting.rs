@@ -29,10 +29,6 @@ enum Pulled {
     Replay(u32),
 }
 
-/// So many retained messages are looked at while bytes are pulled once: the authorizer may hold
-/// them all back.
-const REPLAYED_AT_ONCE: usize = 1024;
-
 /// What pulling messages needs of a broker.
 struct Pull<'a> {
     now: Instant,
@@ -60,25 +56,46 @@ impl Broker {
         let Some(number) = self.find(connection) else { return Transmitted::All };
         outgoing.begin(connection.0);
         let held = outgoing.remaining();
-        let mut replayed: usize = 0;
         let left = loop {
             match self.pull(number, limit.max(1), outgoing) {
                 Pulled::All => break Transmitted::All,
                 Pulled::More => break Transmitted::More,
-                Pulled::Replay(_) if replayed >= REPLAYED_AT_ONCE => break Transmitted::More,
-                Pulled::Replay(session) => match self.take_replays(session) {
-                    // There is no room for the next one.
-                    0 => {
-                        self.ran_dry(number);
-                        break Transmitted::All;
+                Pulled::Replay(session) => {
+                    let any = self.take_replays(session);
+                    if self.has_message(session) {
+                        continue;
                     }
-                    taken => replayed = replayed.saturating_add(taken),
-                },
+                    // There is no room for the next one, or it is far away: others come first.
+                    self.ran_dry(number);
+                    if any {
+                        self.later.push_back(connection);
+                    }
+                    break Transmitted::All;
+                }
             }
         };
         let sent = u64::try_from(outgoing.remaining().saturating_sub(held)).unwrap_or(u64::MAX);
         self.counters.bytes_sent = self.counters.bytes_sent.saturating_add(sent);
+        if sent > 0 {
+            self.was_heard(number);
+        }
         left
+    }
+
+    /// A client that takes what waits for it is not blamed for what is not read from it meanwhile.
+    fn was_heard(&mut self, number: u32) {
+        let now = self.now;
+        if let Some(found) = self.connection_mut(number)
+            && found.paused == Some(Pause::Client)
+        {
+            found.last_received = now;
+        }
+    }
+
+    /// Whether a session has a message that can be sent.
+    fn has_message(&mut self, number: u32) -> bool {
+        let Some(session) = self.session_mut(number) else { return false };
+        session.queue.front_at_most_once().is_some() || session.queue.next_ready().is_some()
     }
 
     /// There is nothing more for now: the wrapper is told of the next.
@@ -192,7 +209,7 @@ impl Pull<'_> {
         {
             let message = delivery.message;
             if let Some(stored) = self.messages.get(message) {
-                self.session.queue.popped(stored.size());
+                self.session.queue.popped(delivery.size(stored));
                 let is_expired = stored.expires.is_some_and(|expires| expires <= self.now);
                 if is_expired {
                     self.counters.expired = self.counters.expired.saturating_add(1);

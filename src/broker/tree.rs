@@ -2,6 +2,7 @@
 //!
 //! Paths can have 65,536 levels, so nothing recurses.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -66,6 +67,8 @@ pub(super) struct Tree {
     nodes: Slab<Node>,
     /// The children with siblings, by the hashes of their levels within their parents.
     edges: HashTable<u32>,
+    /// Nodes that stay, whatever their use, since somebody is at them; and how many are.
+    pins: BTreeMap<u32, u32>,
 }
 
 /// A node has a use: a value, or a child that has one.
@@ -188,7 +191,13 @@ pub(super) fn levels(path: &str) -> impl Iterator<Item = &[u8]> {
 
 impl Tree {
     pub(super) const fn new(seed: Seed) -> Self {
-        Self { seed, levels: Levels::new(), nodes: Slab::new(), edges: HashTable::new() }
+        Self {
+            seed,
+            levels: Levels::new(),
+            nodes: Slab::new(),
+            edges: HashTable::new(),
+            pins: BTreeMap::new(),
+        }
     }
 
     pub(super) const fn seed(&self) -> &Seed {
@@ -249,6 +258,7 @@ impl Tree {
     pub(super) fn prune(&mut self, mut id: u32) {
         while let Some(node) = self.nodes.get(id)
             && !node.is_of_use()
+            && !self.pins.contains_key(&id)
         {
             let parent = node.parent;
             self.unlink(id);
@@ -257,6 +267,22 @@ impl Tree {
                 self.levels.release(&self.seed, node.level);
             }
             id = parent;
+        }
+    }
+
+    /// Keeps a node from being pruned.
+    pub(super) fn pin(&mut self, id: u32) {
+        let count = self.pins.entry(id).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// A node that was pinned need not stay any more.
+    pub(super) fn unpin(&mut self, id: u32) {
+        let Some(count) = self.pins.get_mut(&id) else { return };
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            self.pins.remove(&id);
+            self.prune(id);
         }
     }
 
@@ -427,7 +453,7 @@ impl Tree {
     }
 
     fn add_edge(&mut self, id: u32) {
-        let Self { seed, levels, nodes, edges } = self;
+        let Self { seed, levels, nodes, edges, .. } = self;
         let hash = |id: &u32| edge_hash(seed, levels, nodes, *id);
         edges.insert_unique(hash(&id), id, hash);
     }
