@@ -410,11 +410,22 @@ fn client_identifiers_that_every_server_takes_are_taken() {
 #[test]
 fn longer_client_identifiers_are_taken_from_3_1_1_on() {
     // v3.1.1 3.1.3.1: the server may allow more than 23 bytes, and other characters.
-    let long = "é/#+ ".repeat(2_000);
+    let long = "é/#+ ".repeat(170);
     for version in [Version::V3_1_1, Version::V5] {
         scenario(|world| {
             world.join(&of(version, &long));
             assert_eq!(world.told(), [format!("connect {long}"), format!("connected {long}")]);
+        });
+    }
+    // There is an end to it: 1,024 bytes are the default.
+    for version in [Version::V3_1_1, Version::V5] {
+        scenario(|world| {
+            world.join(&of(version, &"a".repeat(1_024)));
+            let peer = world.connect(&of(version, &"a".repeat(1_025)));
+            world.refused(peer, ReasonCode::CLIENT_IDENTIFIER_NOT_VALID);
+            let user_name = "u".repeat(1_025);
+            let peer = world.connect(&Connect { user_name: Some(&user_name), ..of(version, "b") });
+            world.refused(peer, ReasonCode::BAD_USER_NAME_OR_PASSWORD);
         });
     }
     scenario(|world| {

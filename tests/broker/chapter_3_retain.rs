@@ -419,8 +419,8 @@ fn a_shared_subscription_is_not_sent_what_is_retained() {
 #[test]
 fn there_is_no_more_retained_than_there_may_be() {
     let count: Options = options_with(|options| options.retained.maximum_count = 2);
-    let bytes = options_with(|options| options.retained.maximum_bytes = 1_000);
-    for (options, payload) in [(&count, "x".to_owned()), (&bytes, "x".repeat(400))] {
+    let bytes = options_with(|options| options.retained.maximum_bytes = 10_000);
+    for (options, payload) in [(&count, "x".to_owned()), (&bytes, "x".repeat(4_000))] {
         scenario_with(options, |world| {
             let watcher = world.join(&v5("watcher"));
             world.subscribe(watcher, "#", QoS::AtMostOnce);

@@ -20,6 +20,7 @@ mod chapter_4_delivery;
 mod chapter_4_flow;
 mod chapter_4_sessions;
 mod chapter_4_shared;
+mod corners;
 mod queue;
 mod rights;
 mod words;
