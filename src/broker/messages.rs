@@ -37,6 +37,27 @@ pub(super) struct Stored {
 }
 
 impl Stored {
+    /// Takes the place of what was there, with one user.
+    #[inline]
+    fn fill(&mut self, publish: &Publish<'_>, origin: Origin) {
+        let Origin { expires, publisher, shared } = origin;
+        self.uses = 1;
+        self.topic.clear();
+        self.topic.push_str(publish.topic);
+        self.bytes.clear();
+        self.present = message::write_end_to_end(&publish.properties, &mut self.bytes);
+        self.properties_len = self.bytes.len();
+        self.large = None;
+        if Outgoing::shares(publish.payload.len()) {
+            let copy = || Bytes::copy_from_slice(publish.payload);
+            self.large = Some(shared.unwrap_or_else(copy));
+        } else {
+            self.bytes.extend_from_slice(publish.payload);
+        }
+        (self.qos, self.retain) = (publish.qos, publish.retain);
+        (self.expires, self.publisher) = (expires, publisher);
+    }
+
     pub(super) fn properties(&self) -> &[u8] {
         self.bytes.get(..self.properties_len).unwrap_or_default()
     }
@@ -57,17 +78,19 @@ impl Stored {
 
 /// The messages of all queues.
 ///
-/// Storage of small ones is used again, so that in a steady flow none is allocated.
+/// Places of small ones are used again, with their storage, so that in a steady flow none is
+/// allocated.
 #[derive(Debug)]
 pub(super) struct Messages {
     slots: Slab<Stored>,
-    spare: Vec<(String, Vec<u8>)>,
+    /// Places that nobody uses.
+    spare: Vec<u32>,
     bytes: usize,
 }
 
-/// So much spare storage is kept at most.
+/// So many spare places are kept at most.
 const SPARE: usize = 64;
-/// Storage that is larger is not kept.
+/// Of storage that is not larger.
 const SPARE_BYTES: usize = 2048;
 
 /// What is known of a message beside its PUBLISH.
@@ -85,7 +108,7 @@ impl Messages {
     }
 
     pub(super) const fn len(&self) -> usize {
-        self.slots.len()
+        self.slots.len().saturating_sub(self.spare.len())
     }
 
     /// Bytes of all.
@@ -95,41 +118,16 @@ impl Messages {
 
     /// Copies a message that was checked, with the caller as its only user; `None` if there are
     /// as many as there can be.
+    #[inline]
     pub(super) fn insert(&mut self, publish: &Publish<'_>, origin: Origin) -> Option<MessageKey> {
-        let Origin { expires, publisher, shared } = origin;
-        let (mut topic, mut bytes) = self.spare.pop().unwrap_or_default();
-        topic.clear();
-        bytes.clear();
-        topic.push_str(publish.topic);
-        let present = message::write_end_to_end(&publish.properties, &mut bytes);
-        let properties_len = bytes.len();
-        let large = match shared {
-            Some(payload) if Outgoing::shares(payload.len()) => Some(payload),
-            _ if Outgoing::shares(publish.payload.len()) => {
-                Some(Bytes::copy_from_slice(publish.payload))
-            }
-            _ => {
-                bytes.extend_from_slice(publish.payload);
-                None
-            }
+        let number = match self.spare.pop() {
+            Some(number) => number,
+            None => self.slots.insert(Stored::default())?,
         };
-        let (qos, retain) = (publish.qos, publish.retain);
-        let stored = Stored {
-            uses: 1,
-            topic,
-            bytes,
-            properties_len,
-            present,
-            large,
-            qos,
-            retain,
-            expires,
-            publisher,
-        };
-        let size = stored.size();
-        let key = self.slots.insert(stored)?;
-        self.bytes = self.bytes.saturating_add(size);
-        Some(MessageKey(key))
+        let stored = self.slots.get_mut(number)?;
+        stored.fill(publish, origin);
+        self.bytes = self.bytes.saturating_add(stored.size());
+        Some(MessageKey(number))
     }
 
     #[inline]
@@ -155,13 +153,17 @@ impl Messages {
         }
     }
 
+    #[inline]
     fn remove(&mut self, key: MessageKey) {
-        let stored = self.slots.remove(key.0);
+        let Some(stored) = self.slots.get_mut(key.0) else { return };
         self.bytes = self.bytes.saturating_sub(stored.size());
-        let Stored { topic, bytes, .. } = stored;
-        let capacity = topic.capacity().saturating_add(bytes.capacity());
+        let capacity = stored.topic.capacity().saturating_add(stored.bytes.capacity());
         if self.spare.len() < SPARE && capacity <= SPARE_BYTES {
-            self.spare.push((topic, bytes));
+            stored.publisher = None;
+            stored.large = None;
+            self.spare.push(key.0);
+        } else {
+            self.slots.remove(key.0);
         }
     }
 }

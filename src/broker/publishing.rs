@@ -70,6 +70,9 @@ impl Broker {
         if publish.retain && !options.retain_available {
             return Err(Violation::RetainNotSupported);
         }
+        if publish.properties.is_empty() {
+            return self.on_message(number, publish);
+        }
         let Some(alias) = publish.properties.topic_alias() else {
             return self.on_message(number, publish);
         };

@@ -295,6 +295,9 @@ fn choose<'a>(
 
 /// When the Message Expiry Interval of a message is over. v5 3.3.2.3.3
 pub(super) fn expires(now: Instant, publish: &Publish<'_>) -> Option<Instant> {
+    if publish.properties.is_empty() {
+        return None;
+    }
     let seconds = publish.properties.message_expiry_interval()?;
     Some(now + Duration::from_secs(seconds.into()))
 }
