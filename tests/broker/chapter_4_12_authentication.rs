@@ -351,6 +351,25 @@ fn an_auth_has_what_fits_of_its_words() {
 }
 
 #[test]
+fn an_auth_that_does_not_fit_without_words_either_is_the_callers_to_do_without() {
+    // v5 [MQTT-3.1.2-24]
+    scenario(|world| {
+        world.answer = Answer::Later;
+        let properties = [METHOD[0], Property::MaximumPacketSize(40)];
+        let peer = world.connect(&with(v5("a"), &properties));
+        let data = [b'x'; 40];
+        let challenge = [Property::AuthenticationData(&data)];
+        let result = say(world, peer, &auth(ReasonCode::CONTINUE_AUTHENTICATION, &challenge));
+        let error = result.unwrap_err();
+        assert!(matches!(error, CallError::PacketTooLarge { maximum: 40, .. }), "{error}");
+        world.silent(peer);
+        // Nothing has changed by it.
+        say(world, peer, &auth(ReasonCode::CONTINUE_AUTHENTICATION, CHALLENGE)).unwrap();
+        assert_eq!(world.packets(peer).len(), 1);
+    });
+}
+
+#[test]
 fn an_auth_without_a_method_is_a_protocol_error_on_a_live_connection() {
     // v5 [U5-3.15-1]
     for bytes in [&[0xf0, 0x00][..], &[0xf0, 0x01, 0x19], &[0xf0, 0x02, 0x19, 0x00]] {

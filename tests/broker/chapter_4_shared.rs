@@ -403,3 +403,111 @@ fn messages_for_one_member_stay_in_order() {
         }
     });
 }
+
+/// Two members, of which the first acknowledges nothing and takes one message at a time; the
+/// second takes and acknowledges. Six messages were published for them in turn.
+fn one_of_two_is_slow(world: &mut World, qos: QoS) -> (Peer, Peer) {
+    let publisher = world.join(&v5("publisher"));
+    let list = [Property::SessionExpiryInterval(1_000), Property::ReceiveMaximum(1)];
+    let slow = world.join(&crate::words::with(v5("slow"), &list));
+    world.subscribe(slow, "$share/g/t", QoS::ExactlyOnce);
+    let fast = world.join(&lasting(Version::V5, "fast"));
+    world.subscribe(fast, "$share/g/t", QoS::ExactlyOnce);
+    world.at(slow);
+    world.by_hand(slow);
+    for number in 1..=6 {
+        world.publish(publisher, "t", qos, &format!("{number}"));
+    }
+    assert_eq!(world.heard(slow).len(), 1);
+    assert_eq!(world.heard(fast).len(), 3);
+    assert_eq!(world.broker.session("slow").unwrap().queued_messages, 3);
+    (slow, fast)
+}
+
+#[test]
+fn what_a_member_was_not_sent_goes_to_another_when_its_connection_ends() {
+    // v5 [U5-4.8.2-1] [MQTT-4.8.2-4] [MQTT-4.6.0-5]
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        scenario(|world| {
+            let (slow, fast) = one_of_two_is_slow(world, qos);
+            world.lose(slow);
+            let heard = world.heard(fast);
+            assert_eq!(heard.len(), 2, "all but the one that was begun");
+            assert!(heard.is_sorted(), "{heard:?}");
+            let slow = world.join(&lasting(Version::V5, "slow"));
+            let heard = world.heard(slow);
+            assert!(heard.len() == 1 && heard[0].ends_with(" dup"), "{heard:?}");
+        });
+    }
+}
+
+#[test]
+fn what_a_member_was_not_sent_goes_to_another_when_it_leaves_the_group() {
+    // v5 [U5-4.8.2-1] [MQTT-3.10.4-2] [MQTT-3.10.4-3]
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        scenario(|world| {
+            let (slow, fast) = one_of_two_is_slow(world, qos);
+            assert_eq!(world.unsubscribe(slow, &["$share/g/t"]), [ReasonCode::SUCCESS]);
+            assert_eq!(world.heard(fast).len(), 2);
+            world.silent(slow);
+            assert_eq!(world.broker.session("slow").unwrap().queued_messages, 1);
+        });
+    }
+}
+
+#[test]
+fn without_another_a_member_keeps_what_it_has() {
+    // v5 [MQTT-4.5.0-1] [U5-4.8.2-1]
+    for leaves in [true, false] {
+        scenario(|world| {
+            let (slow, fast) = one_of_two_is_slow(world, QoS::AtLeastOnce);
+            world.leave(fast);
+            if leaves {
+                world.unsubscribe(slow, &["$share/g/t"]);
+            }
+            world.lose(slow);
+            world.by_itself();
+            let slow = world.join(&lasting(Version::V5, "slow"));
+            assert_eq!(world.heard(slow).len(), 3);
+        });
+    }
+}
+
+#[test]
+fn messages_of_other_subscriptions_stay_where_they_are() {
+    // v5 [MQTT-4.5.0-1]
+    scenario(|world| {
+        let (slow, fast) = one_of_two_is_slow(world, QoS::AtLeastOnce);
+        world.subscribe(slow, "own", QoS::AtLeastOnce);
+        world.subscribe(slow, "$share/h/other", QoS::AtLeastOnce);
+        let publisher = world.join(&v5("publisher"));
+        for topic in ["own", "other"] {
+            world.publish(publisher, topic, QoS::AtLeastOnce, "x");
+        }
+        world.unsubscribe(slow, &["$share/g/t"]);
+        assert_eq!(world.heard(fast).len(), 2);
+        world.lose(slow);
+        world.silent(fast);
+        world.by_itself();
+        let slow = world.join(&lasting(Version::V5, "slow"));
+        let heard = world.heard(slow);
+        assert_eq!(heard[1..], ["own x QoS 1", "other x QoS 1"]);
+    });
+}
+
+#[test]
+fn a_member_at_qos_0_is_not_passed_what_was_promised_to_another() {
+    // v5 [MQTT-4.8.2-3]: what waits at QoS 1 is not to be lost on the way.
+    scenario(|world| {
+        let publisher = world.join(&v5("publisher"));
+        let member = world.join(&lasting(Version::V5, "m1"));
+        world.subscribe(member, "$share/g/t", QoS::AtLeastOnce);
+        world.leave(member);
+        world.publish(publisher, "t", QoS::AtLeastOnce, "x");
+        let other = world.join(&v5("m2"));
+        world.subscribe(other, "$share/g/t", QoS::AtMostOnce);
+        let member = world.join(&lasting(Version::V5, "m1"));
+        assert_eq!(world.heard(member), ["t x QoS 1"]);
+        world.silent(other);
+    });
+}

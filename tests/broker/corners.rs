@@ -495,3 +495,155 @@ fn an_acknowledgement_before_the_message_is_not_taken_for_it() {
         });
     }
 }
+
+#[test]
+fn a_connection_that_is_refused_leaves_the_session_as_it_is() {
+    // v5 [MQTT-3.1.3-9] [MQTT-3.1.4-2] [MQTT-4.1.0-2]: neither the Will nor the end is put off.
+    scenario(|world| {
+        let watcher = world.join(&v5("watcher"));
+        world.subscribe(watcher, "w", QoS::AtMostOnce);
+        let (expiry, delay) =
+            ([Property::SessionExpiryInterval(10)], [Property::WillDelayInterval(5)]);
+        let will = Will {
+            topic: "w",
+            payload: b"x",
+            properties: Properties::List(&delay),
+            ..Will::default()
+        };
+        let peer = world.join(&Connect { will: Some(will), ..with(v5("a"), &expiry) });
+        world.lose(peer);
+        world.wait_secs(4);
+        world.answer = crate::world::Answer::Refuse(ReasonCode::NOT_AUTHORIZED);
+        for clean_start in [true, false] {
+            let peer = world.connect(&Connect { clean_start, ..v5("a") });
+            world.refused(peer, ReasonCode::NOT_AUTHORIZED);
+        }
+        world.silent(watcher);
+        world.wait_secs(1);
+        assert_eq!(world.heard(watcher), ["w x"]);
+        world.wait_millis(4_999);
+        assert!(world.broker.session("a").is_some());
+        world.wait_millis(1);
+        assert!(world.broker.session("a").is_none());
+    });
+}
+
+#[test]
+fn what_happens_while_the_application_thinks_has_happened() {
+    // v5 [MQTT-3.2.2-3] [MQTT-3.1.2-6] [MQTT-3.1.2-8]
+    scenario(|world| {
+        let watcher = world.join(&v5("watcher"));
+        world.subscribe(watcher, "w", QoS::AtMostOnce);
+        let (expiry, delay) =
+            ([Property::SessionExpiryInterval(10)], [Property::WillDelayInterval(8)]);
+        let will = Will {
+            topic: "w",
+            payload: b"x",
+            properties: Properties::List(&delay),
+            ..Will::default()
+        };
+        let peer = world.join(&Connect { will: Some(will), ..with(v5("a"), &expiry) });
+        world.subscribe(peer, "t", QoS::AtLeastOnce);
+        world.lose(peer);
+        world.wait_secs(7);
+        world.answer = crate::world::Answer::Later;
+        let peer = world.connect(&lasting(Version::V5, "a"));
+        world.wait_secs(2);
+        assert_eq!(world.heard(watcher), ["w x"], "nobody was back in time");
+        world.wait_secs(2);
+        assert!(world.broker.session("a").is_none(), "nor before the session ended");
+        world.accept(peer, &sansio_mqtt::broker::Acceptance::default());
+        let packet = world.take_connack(peer);
+        assert!(!crate::words::conn_ack_of(&packet).session_present);
+        let code = world.publish(watcher, "t", QoS::AtLeastOnce, "x");
+        assert_eq!(code, ReasonCode::NO_MATCHING_SUBSCRIBERS);
+    });
+}
+
+#[test]
+fn a_place_that_is_taken_in_the_meantime_is_not_given_twice() {
+    let options = options_with(|options| options.maximum_sessions = 1);
+    for version in Version::ALL {
+        scenario_with(&options, |world| {
+            world.answer = crate::world::Answer::Later;
+            let first = world.connect(&of(version, "a"));
+            let second = world.connect(&of(version, "b"));
+            let acceptance = sansio_mqtt::broker::Acceptance::default();
+            world.accept(second, &acceptance);
+            let _ = world.take_connack(second);
+            world.accept(first, &acceptance);
+            let code = if version.is_v5() {
+                ReasonCode::QUOTA_EXCEEDED
+            } else {
+                ReasonCode::SERVER_UNAVAILABLE
+            };
+            world.refused(first, code);
+            assert!(matches!(world.cause(first), DisconnectCause::Refused(_)));
+            world.silent(second);
+        });
+    }
+}
+
+#[test]
+fn a_session_changes_hands_between_a_clean_start_and_none() {
+    // v5 [MQTT-3.1.2-4] [MQTT-3.1.2-5]
+    for version in Version::ALL {
+        scenario(|world| {
+            let publisher = world.join(&v5("publisher"));
+            for round in 0..5 {
+                let peer = world.join(&Connect { clean_start: true, ..lasting(version, "a") });
+                world.silent(peer);
+                world.subscribe(peer, "t", QoS::AtLeastOnce);
+                // In 3.x a clean session ends with its connection.
+                world.lose(peer);
+                let code = world.publish(publisher, "t", QoS::AtLeastOnce, "x");
+                let (peer, present) = world.resume(&lasting(version, "a"));
+                assert_eq!(present, version.is_v5(), "{round}");
+                assert_eq!(code == ReasonCode::SUCCESS, version.is_v5());
+                assert_eq!(world.heard(peer).len(), usize::from(version.is_v5()));
+                world.leave(peer);
+            }
+        });
+    }
+}
+
+#[test]
+fn a_message_that_waits_for_one_connection_is_not_sent_by_another() {
+    // v5 [MQTT-3.1.3-2], v3.1.1 [MQTT-3.1.3-2]
+    scenario(|world| {
+        let publisher = world.join(&v5("publisher"));
+        let names: Vec<String> = (0..40).map(|number| format!("c{number}")).collect();
+        let mut peers = Vec::new();
+        for (number, name) in names.iter().enumerate() {
+            let peer = world.join(&lasting(Version::ALL[number % 3], name));
+            world.subscribe(peer, &format!("to/{name}"), QoS::ExactlyOnce);
+            peers.push(peer);
+        }
+        // Some go, and others come in their places.
+        for (number, &peer) in peers.iter().enumerate().filter(|(number, _)| number % 4 == 0) {
+            if number % 8 == 0 {
+                world.lose(peer);
+            } else {
+                world.call(|broker, now| broker.end_session(now, &names[number])).unwrap();
+            }
+        }
+        for number in 0..20 {
+            let name = format!("new{number}");
+            let peer = world.join(&v5(&name));
+            world.subscribe(peer, &format!("to/{name}"), QoS::ExactlyOnce);
+            world.publish(publisher, &format!("to/{name}"), QoS::AtLeastOnce, &name);
+            assert_eq!(world.heard(peer), [format!("to/{name} {name} QoS 1")]);
+        }
+        for name in &names {
+            world.publish(publisher, &format!("to/{name}"), QoS::AtLeastOnce, name);
+        }
+        for (number, name) in names.iter().enumerate() {
+            let peer = match number % 8 {
+                0 => world.join(&lasting(Version::V5, name)),
+                4 => continue,
+                _ => peers[number],
+            };
+            assert_eq!(world.heard(peer), [format!("to/{name} {name} QoS 1")]);
+        }
+    });
+}

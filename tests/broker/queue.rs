@@ -178,9 +178,33 @@ fn a_reader_of_qos_0_that_is_slow_holds_no_more_than_it_may() {
                 assert_eq!(world.broker.session("a").unwrap().queued_messages, 3);
                 assert_eq!(world.broker.counters().dropped_at_most_once, 97);
                 world.unblock(peer);
-                let heard = world.heard(peer);
-                assert_eq!(heard.len(), 3);
-                assert!(heard.is_sorted(), "{heard:?}");
+                let expected = match overflow {
+                    Overflow::DropOldest => ["t 97", "t 98", "t 99"],
+                    _ => ["t 00", "t 01", "t 02"],
+                };
+                assert_eq!(world.heard(peer), expected);
+            });
+        }
+    }
+}
+
+#[test]
+fn a_message_of_qos_0_takes_the_place_of_none_that_was_promised() {
+    // v5 [MQTT-4.5.0-1], v3.1.1 [MQTT-4.5.0-1]
+    for overflow in [Overflow::DropNewest, Overflow::DropOldest, Overflow::Disconnect] {
+        for version in Version::ALL {
+            scenario_with(&three(overflow), |world| {
+                let publisher = world.join(&v5("publisher"));
+                let peer = world.join(&of(version, "a"));
+                world.subscribe(peer, "t", QoS::ExactlyOnce);
+                world.block(peer);
+                say(world, publisher, QoS::AtLeastOnce, &["1", "2", "3"]);
+                say(world, publisher, QoS::AtMostOnce, &["4", "5"]);
+                let counters = world.broker.counters();
+                assert_eq!((counters.dropped, counters.dropped_at_most_once), (0, 2));
+                assert!(!world.closed(peer));
+                world.unblock(peer);
+                assert_eq!(world.heard(peer), ["t 1 QoS 1", "t 2 QoS 1", "t 3 QoS 1"]);
             });
         }
     }

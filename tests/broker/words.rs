@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 
-use bytes::BytesMut;
 use sansio_mqtt::broker::{Event, Options};
 use sansio_mqtt::{
     ConnAck, Connect, OwnedPacket, Packet, PacketId, Properties, Property, PubAck, PubComp, PubRec,
@@ -10,17 +9,16 @@ use sansio_mqtt::{
 };
 
 /// What a client that gets this packet answers by itself.
-pub(crate) fn acknowledge(packet: &Packet<'_>, version: Version, out: &mut BytesMut) {
-    let answer: Packet<'_> = match packet {
+pub(crate) fn answer(packet: &Packet<'_>) -> Option<Packet<'static>> {
+    match packet {
         Packet::Publish(Publish { packet_id: Some(id), qos, .. }) => match qos {
-            QoS::AtMostOnce => return,
-            QoS::AtLeastOnce => PubAck::new(*id).into(),
-            QoS::ExactlyOnce => PubRec::new(*id).into(),
+            QoS::AtMostOnce => None,
+            QoS::AtLeastOnce => Some(PubAck::new(*id).into()),
+            QoS::ExactlyOnce => Some(PubRec::new(*id).into()),
         },
-        Packet::PubRel(ack) => PubComp::new(ack.packet_id).into(),
-        _ => return,
-    };
-    answer.encode(version, out).unwrap();
+        Packet::PubRel(ack) => Some(PubComp::new(ack.packet_id).into()),
+        _ => None,
+    }
 }
 
 /// A message in a line.

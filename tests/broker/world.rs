@@ -1,6 +1,7 @@
 //! A broker, transports in memory, a clock that a scenario moves, and clients that say what the
 //! scenario tells them to.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -9,13 +10,13 @@ use sansio_mqtt::broker::{
     Output, Received, Transmitted,
 };
 use sansio_mqtt::{
-    ConnAck, Connect, Decoder, Disconnect, Instant, Outgoing, OwnedPacket, Packet, PacketId,
-    Properties, Property, PubComp, PubRel, Publish, QoS, ReasonCode, Subscribe, Subscription,
-    Unsubscribe, Version,
+    ConnAck, Connect, Decoder, Disconnect, FixedHeader, Instant, Outgoing, OwnedPacket, Packet,
+    PacketId, Properties, Property, PubComp, PubRel, Publish, QoS, ReasonCode, Subscribe,
+    Subscription, Unsubscribe, Version,
 };
 
 use crate::rights::Rights;
-use crate::words::{acknowledge, conn_ack_of, describe, id, message, options};
+use crate::words::{answer, conn_ack_of, describe, id, message, options};
 
 /// How a scenario is run.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +37,9 @@ pub(crate) fn scenario_with(options: &Options, run: impl Fn(&mut World)) {
     for (fragment, limit) in [(usize::MAX, usize::MAX), (1, usize::MAX), (3, 1), (usize::MAX, 1)] {
         let way = Way { fragment, limit };
         println!("{way:?}");
-        run(&mut World::new(way, options.clone()));
+        let mut world = World::new(way, options.clone());
+        run(&mut world);
+        world.end();
     }
 }
 
@@ -81,6 +84,11 @@ pub(crate) struct Transport {
     lost: bool,
     /// Of the next packet that needs one.
     next_id: u16,
+    /// What the client says it takes.
+    maximum_packet_size: usize,
+    receive_maximum: usize,
+    /// Messages that were sent over this transport and are not acknowledged.
+    in_flight: BTreeSet<PacketId>,
     /// Whether a CONNACK was sent.
     is_answered: bool,
     /// Whether a DISCONNECT was sent, or a CONNACK that refuses.
@@ -88,6 +96,31 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
+    /// What the client sends ends some exchanges.
+    fn acknowledged(&mut self, packet: &Packet<'_>) {
+        match packet {
+            Packet::PubAck(ack) => self.in_flight.remove(&ack.packet_id),
+            Packet::PubComp(ack) => self.in_flight.remove(&ack.packet_id),
+            Packet::PubRec(ack) if ack.reason_code.is_error() => {
+                self.in_flight.remove(&ack.packet_id)
+            }
+            _ => return,
+        };
+    }
+
+    /// Identifiers are unique among what is in flight, of which there is no more than the client
+    /// takes, and no packet is larger than it accepts.
+    ///
+    /// v5 [MQTT-2.2.1-4] [MQTT-3.3.4-9] [MQTT-4.4.0-1] [MQTT-3.1.2-24], v3.1.1 [MQTT-2.3.1-4]
+    fn check_limits(&mut self, packet: &OwnedPacket) {
+        let size = packet.frame().len();
+        assert!(size <= self.maximum_packet_size, "{size} bytes of {packet}");
+        let Packet::Publish(Publish { packet_id: Some(id), .. }) = packet.packet() else { return };
+        assert!(self.in_flight.insert(id), "{packet} while {id} is in flight");
+        let count = self.in_flight.len();
+        assert!(count <= self.receive_maximum, "{count} messages in flight");
+    }
+
     /// CONNACK comes once and before all but AUTH, and nothing comes behind DISCONNECT.
     ///
     /// v5 [MQTT-3.2.0-1] [MQTT-3.2.0-2] [MQTT-3.14.0-1] [MQTT-3.14.4-1], v3.1.1 [MQTT-3.2.0-1]
@@ -156,6 +189,24 @@ impl World {
         world
     }
 
+    /// All transports break, and all sessions end: nothing is left of them.
+    fn end(&mut self) {
+        for index in 0..self.transports.len() {
+            if self.transports[index].is_up() {
+                self.lose(Peer(index));
+            }
+        }
+        let names = |broker: &Broker| {
+            broker.sessions().map(|info| info.client.client_id.to_string()).collect::<Vec<_>>()
+        };
+        for name in names(&self.broker) {
+            self.call(|broker, now| broker.end_session(now, &name)).unwrap();
+        }
+        let left = self.broker.counters();
+        assert_eq!((left.connections, left.sessions, left.connected), (0, 0, 0));
+        assert_eq!((left.subscriptions, left.stored_messages, left.stored_bytes), (0, 0, 0));
+    }
+
     // Connections
 
     /// Opens a transport for a client of this version.
@@ -176,6 +227,9 @@ impl World {
             closed: None,
             lost: false,
             next_id: 1,
+            maximum_packet_size: usize::MAX,
+            receive_maximum: usize::from(u16::MAX),
+            in_flight: BTreeSet::new(),
             is_answered: false,
             is_over: false,
         });
@@ -286,8 +340,16 @@ impl World {
 
     /// The client sends a packet.
     pub(crate) fn send<'a>(&mut self, peer: Peer, packet: impl Into<Packet<'a>>) {
+        let packet = packet.into();
+        let transport = self.at(peer);
+        transport.acknowledged(&packet);
+        if let Packet::Connect(Connect { properties, .. }) = &packet {
+            let size = properties.maximum_packet_size();
+            transport.maximum_packet_size = size.map_or(usize::MAX, |size| size as usize);
+            transport.receive_maximum = properties.receive_maximum().unwrap_or(u16::MAX).into();
+        }
         let mut bytes = Vec::new();
-        packet.into().encode(self.at(peer).version, &mut bytes).unwrap();
+        packet.encode(transport.version, &mut bytes).unwrap();
         self.send_bytes(peer, &bytes);
     }
 
@@ -623,6 +685,7 @@ impl World {
         let transport = &mut self.transports[peer.0];
         while transport.writable {
             let (connection, limit) = (transport.connection, self.way.limit);
+            let before = transport.raw.len();
             let transmitted = self.broker.transmit(self.now, connection, limit, &mut self.outgoing);
             while self.outgoing.has_remaining() {
                 let chunk = self.outgoing.chunk();
@@ -631,6 +694,10 @@ impl World {
                 let len = chunk.len();
                 self.outgoing.advance(len);
             }
+            let at_once = transport.raw.len() - before;
+            let first = FixedHeader::decode(&transport.raw[before..]).unwrap();
+            let first = first.map_or(0, |header| header.frame_len());
+            assert!(limit > 1 || at_once <= first, "more than was asked for");
             if transmitted == Transmitted::All {
                 break;
             }
@@ -639,8 +706,12 @@ impl World {
             OwnedPacket::decode(&mut transport.decoder, &mut transport.to_client).unwrap()
         {
             transport.check_order(&packet);
-            if transport.acknowledges {
-                acknowledge(&packet.packet(), transport.version, &mut transport.unread);
+            transport.check_limits(&packet);
+            if transport.acknowledges
+                && let Some(answer) = answer(&packet.packet())
+            {
+                transport.acknowledged(&answer);
+                answer.encode(transport.version, &mut transport.unread).unwrap();
             }
             transport.sent.push(packet);
         }
