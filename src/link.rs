@@ -111,6 +111,10 @@ impl Link {
         if let Some(frame) = self.control.pop_front() {
             self.opened |= frame.first().is_some_and(|first| OPENING.contains(&(first >> 4)));
             out.room(frame.len()).copy_from_slice(&frame);
+            if self.control.is_empty() {
+                // There is seldom any: not even room for it is kept.
+                self.control = VecDeque::new();
+            }
         }
     }
 

@@ -52,10 +52,16 @@ impl Broker {
 
     /// A message is done with: there is room for another.
     fn complete(&mut self, number: u32, key: Key) {
-        let Some((_, session)) = self.both_mut(number) else { return };
+        let Some((connection, session)) = self.both_mut(number) else { return };
         let removed = session.queue.remove(key);
+        // The place goes to a retained message in turns, or a busy queue would never let one in.
+        let is_turn = !session.replays.is_empty() && session.queue.takes_turn();
+        let session_number = connection.session;
         if let Some(delivery) = removed.and_then(|removed| removed.message) {
             self.messages.release(delivery.message);
+        }
+        if let Some(session) = session_number.filter(|_| is_turn) {
+            self.take_one_replay(session);
         }
         self.announce_session(number);
     }

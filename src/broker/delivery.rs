@@ -14,7 +14,7 @@ pub(super) struct Delivery {
     pub(super) message: MessageKey,
     pub(super) qos: QoS,
     pub(super) retain: bool,
-    /// Whether the authorizer was asked already: it is a retained message for a new subscription.
+    /// Whether it is a retained message for a new subscription.
     pub(super) is_replay: bool,
     /// The group that it was chosen from.
     pub(super) group: Option<GroupKey>,

@@ -165,6 +165,9 @@ impl Broker {
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
         self.counters.connected = self.counters.connected.saturating_sub(1);
         session.connection = None;
+        for key in &session.groups {
+            self.shared.set_active(*key, number, false);
+        }
         session.is_ready = false;
         let items = session.queue.disconnected();
         // What goes out at QoS 1 and 2 is a part of the session. v5 4.1

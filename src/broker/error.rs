@@ -27,6 +27,9 @@ pub enum CallError {
         /// What the client accepts, in bytes.
         maximum: u32,
     },
+    /// A message to be retained, where none are.
+    #[error("a message to be retained, where none are")]
+    RetainNotSupported,
     /// A Reason Code that the packet does not have, or that does not say what the call says.
     #[error("the reason code {0}, which does not go there")]
     ReasonCodeNotAllowed(ReasonCode),

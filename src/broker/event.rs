@@ -130,7 +130,7 @@ pub struct Acceptance<'a> {
     pub identity: Option<&'a str>,
     /// Caps the Session Expiry Interval, in seconds, if it is lower than that of the options.
     pub maximum_session_expiry_interval: u32,
-    /// Maximum QoS, if it is lower than that of the options.
+    /// Maximum QoS of what the client publishes and gets, if it is lower than that of the options.
     pub maximum_qos: QoS,
     /// More for the CONNACK of 5.0: Authentication Data, Reason String and User Properties. The
     /// last two are left out if the client did not ask for them or they do not fit.
@@ -178,6 +178,8 @@ pub struct SessionInfo<'a> {
 pub struct Routed {
     /// How many sessions the message is for, of which some may have had no room for it.
     pub sessions: usize,
+    /// Whether it is retained, if it was to be, or has removed what was.
+    pub retained: bool,
 }
 
 /// What a broker holds now, and what it has counted since it was made.

@@ -67,7 +67,6 @@ impl Broker {
         connect: &Connect<'_>,
         frame: &[u8],
     ) -> Result<(), Violation> {
-        let maximum_packet_size = self.options.maximum_packet_size;
         let assigned = connect.client_id.is_empty().then(|| self.assign());
         let Some(connection) = self.connection_mut(number) else { return Ok(()) };
         if !matches!(connection.phase, Phase::AwaitConnect) {
@@ -76,7 +75,6 @@ impl Broker {
         }
         let properties = &connect.properties;
         connection.link.version = connect.version;
-        connection.link.decoder.set_maximum_packet_size(maximum_packet_size);
         let accepts = properties.maximum_packet_size().unwrap_or(MAXIMUM_PACKET_SIZE);
         connection.link.maximum_packet_size = accepts.min(MAXIMUM_PACKET_SIZE);
         connection.wants_problem_information =
@@ -105,7 +103,7 @@ impl Broker {
     fn assign(&mut self) -> Box<str> {
         loop {
             self.assigned = self.assigned.saturating_add(1);
-            let [high, low] = self.names.pair(self.assigned);
+            let [high, low] = self.names.get(self.assigned);
             let client_id = format!("auto-{high:016x}{low:016x}");
             if self.find_session(&client_id).is_none() {
                 return client_id.into();
@@ -150,14 +148,14 @@ impl Broker {
     }
 
     /// Refuses a client that waits for an answer, with a CONNACK of 0x80 or above. 3.x gets the
-    /// nearest return code that it has. A Reason String and User Properties are left out if the
-    /// client did not ask for them, or they do not fit.
+    /// nearest return code that it has. It may have a Server Reference, and a Reason String and User
+    /// Properties, which are left out if the client did not ask for them, or they do not fit.
     ///
     /// # Errors
     ///
     /// [`CallError::UnknownConnection`]; [`CallError::NotAwaited`];
-    /// [`CallError::ReasonCodeNotAllowed`]; [`CallError::Invalid`] if the properties do not go
-    /// there.
+    /// [`CallError::ReasonCodeNotAllowed`]; [`CallError::PropertyNotForCaller`];
+    /// [`CallError::Invalid`] if the properties do not go there.
     pub fn refuse(
         &mut self,
         now: Instant,
@@ -170,6 +168,14 @@ impl Broker {
             || !reason_code.is_allowed_in(PacketType::ConnAck, Sender::Server)
         {
             return Err(CallError::ReasonCodeNotAllowed(reason_code));
+        }
+        for property in conn_ack.properties.iter() {
+            match property.id() {
+                PropertyId::ReasonString
+                | PropertyId::UserProperty
+                | PropertyId::ServerReference => {}
+                id => return Err(CallError::PropertyNotForCaller(id)),
+            }
         }
         Packet::ConnAck(*conn_ack).check(Version::V5)?;
         self.advance(now);
@@ -296,13 +302,14 @@ impl Broker {
         acceptance: &Acceptance<'_>,
     ) {
         let now = self.now;
-        let Self { connections, sessions, options, timers, counters, .. } = self;
+        let Self { connections, sessions, options, timers, counters, shared, .. } = self;
         let Some(Some(connection)) = connections.get_mut(number) else { return };
         let Some(Some(session)) = sessions.get_mut(session_number) else { return };
         let properties = &connect.properties;
         connection.session = Some(session_number);
         connection.phase = Phase::Up;
         connection.link.deadline = None;
+        connection.link.decoder.set_maximum_packet_size(options.maximum_packet_size);
         connection.last_received = now;
         connection.requested_expiry = connack::requested_expiry(connect);
         connection.maximum_qos = options.maximum_qos.min(acceptance.maximum_qos);
@@ -331,6 +338,9 @@ impl Broker {
         session.client = client;
         session.version = connect.version;
         session.connection = Some(number);
+        for key in &session.groups {
+            shared.set_active(*key, session_number, true);
+        }
         counters.connected = counters.connected.saturating_add(1);
         session.expiry_maximum =
             options.maximum_session_expiry_interval.min(acceptance.maximum_session_expiry_interval);

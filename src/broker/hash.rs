@@ -1,6 +1,11 @@
 //! Hashes of what outsiders choose, seeded against their choosing badly.
 
 use core::hash::Hasher;
+#[expect(
+    deprecated,
+    reason = "it is the only keyed hash of the core library, and what is needed"
+)]
+use core::hash::SipHasher;
 
 use foldhash::{SharedSeed, fast, quality};
 
@@ -19,23 +24,6 @@ impl Seed {
         Self { seed, shared: SharedSeed::from_u64(seed) }
     }
 
-    /// Another seed, of which no more is known to who sees what is made with it.
-    pub(super) fn for_names(seed: u64) -> Self {
-        let seed = Self::new(seed);
-        Self::new(seed.of(b"names") ^ seed.of(b"other names").rotate_left(32))
-    }
-
-    /// Two numbers that nobody guesses who does not know the seed.
-    pub(super) fn pair(&self, number: u64) -> [u64; 2] {
-        let number = number.to_be_bytes();
-        [&b"high"[..], b"low"].map(|which| {
-            let mut hasher = quality::FoldHasher::with_seed(self.seed, &self.shared);
-            hasher.write(which);
-            hasher.write(&number);
-            hasher.finish()
-        })
-    }
-
     /// Of a level, a filter or a name.
     #[inline]
     pub(super) fn of(&self, text: &[u8]) -> u64 {
@@ -51,6 +39,28 @@ impl Seed {
         let mut hasher = fast::FoldHasher::with_seed(hash, &self.shared);
         hasher.write_u32(owner);
         hasher.finish()
+    }
+}
+
+/// Names that nobody guesses who does not know the seed, however many of the others he has seen.
+/// They tell nothing of the hashes of a [`Seed`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Names(u64);
+
+impl Names {
+    pub(super) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The name with this number.
+    #[expect(deprecated, reason = "as above")]
+    pub(super) fn get(self, number: u64) -> [u64; 2] {
+        [0, 1].map(|half| {
+            let mut hasher = SipHasher::new_with_keys(self.0, !self.0);
+            hasher.write_u64(number);
+            hasher.write_u8(half);
+            hasher.finish()
+        })
     }
 }
 

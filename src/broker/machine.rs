@@ -13,7 +13,7 @@ use crate::broker::connection::{Connection, Pause};
 use crate::broker::delivery::Target;
 use crate::broker::error::DisconnectCause;
 use crate::broker::event::{Counters, Event};
-use crate::broker::hash::Seed;
+use crate::broker::hash::{Names, Seed};
 use crate::broker::messages::Messages;
 use crate::broker::options::Options;
 use crate::broker::retained::Retained;
@@ -43,8 +43,8 @@ pub struct Broker {
     /// The sessions, by the hashes of their Client Identifiers.
     pub(super) by_client: HashTable<u32>,
     pub(super) seed: Seed,
-    /// What assigned Client Identifiers are made of: they tell nothing of the other hashes.
-    pub(super) names: Seed,
+    /// What assigned Client Identifiers are made of.
+    pub(super) names: Names,
     /// How many Client Identifiers were assigned.
     pub(super) assigned: u64,
     pub(super) subscriptions: Subscriptions,

@@ -113,7 +113,7 @@ use alloc::vec::Vec;
 use hashbrown::HashTable;
 
 use self::connection::{Connection, Pause, Phase};
-use self::hash::Seed;
+use self::hash::{Names, Seed};
 use self::machine::NUMBER_BITS;
 use self::messages::Messages;
 use self::slab::Slab;
@@ -138,7 +138,7 @@ impl Broker {
             sessions: Slab::new(),
             by_client: HashTable::new(),
             seed: Seed::new(seed),
-            names: Seed::for_names(seed),
+            names: Names::new(seed),
             assigned: 0,
             subscriptions: Subscriptions::new(seed),
             shared: SharedSubscriptions::new(seed),

@@ -50,7 +50,8 @@ pub struct Options {
     /// How long a client that the broker disconnects has to take the last bytes. The default is 5
     /// seconds.
     pub close_timeout: Duration,
-    /// The size of the largest CONNECT, in bytes: what somebody unknown can make a wrapper keep.
+    /// The size of the largest packet before CONNACK, in bytes: what somebody unknown can make a
+    /// wrapper keep.
     /// The default is 64 KiB.
     pub maximum_connect_size: u32,
     /// How many bytes a Client Identifier, or a User Name, may have: a longer one is refused with

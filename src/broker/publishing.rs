@@ -28,7 +28,7 @@ impl Broker {
     /// # Errors
     ///
     /// [`CallError::Invalid`] for what is no message of 5.0; [`CallError::PropertyNotForCaller`]
-    /// for a Topic Alias or a Subscription Identifier.
+    /// for a Topic Alias or a Subscription Identifier; [`CallError::RetainNotSupported`].
     pub fn publish(&mut self, now: Instant, publish: &Publish<'_>) -> Result<Routed, CallError> {
         let packet_id = (publish.qos != QoS::AtMostOnce).then_some(PacketId::MIN);
         let publish = Publish { packet_id, dup: false, ..*publish };
@@ -38,11 +38,14 @@ impl Broker {
             }
         }
         Packet::Publish(publish).check(Version::V5)?;
+        if publish.retain && !self.options.retain_available {
+            return Err(CallError::RetainNotSupported);
+        }
         self.advance(now);
-        self.retain_if_possible(&publish, None);
+        let retained = self.retain_if_possible(&publish, None);
         let sessions = self.route(&publish, Source::default());
         self.settle();
-        Ok(Routed { sessions })
+        Ok(Routed { sessions, retained })
     }
 
     /// Publishes a Will that is due.
@@ -169,10 +172,16 @@ impl Broker {
 
     /// Keeps the message of a topic, or at least none that it would replace, which is not the last
     /// one any more. v5 [MQTT-3.3.1-5]
-    fn retain_if_possible(&mut self, publish: &Publish<'_>, publisher: Option<&Arc<Client>>) {
-        if self.retain(publish, publisher).is_err() {
+    fn retain_if_possible(
+        &mut self,
+        publish: &Publish<'_>,
+        publisher: Option<&Arc<Client>>,
+    ) -> bool {
+        let retained = self.retain(publish, publisher).is_ok();
+        if !retained {
             self.retained.remove(publish.topic);
         }
+        retained
     }
 
     /// Keeps the message of a topic, or removes it, if the publisher wants that.

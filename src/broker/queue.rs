@@ -11,6 +11,9 @@ use crate::session::entry::{Entry, Key, Removed, Stage};
 use crate::session::outbound::{Misfit, Outbound};
 use crate::time::Instant;
 
+/// Room for so many messages is kept when there are none.
+const KEEP: usize = 32;
+
 /// The messages that one session holds for its client.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -23,6 +26,8 @@ pub(super) struct Queue {
     window: u16,
     /// Of the last message, or what else has a place in their order.
     last_number: u64,
+    /// Whether it was a retained message's turn the last time.
+    is_turn: bool,
 }
 
 impl Queue {
@@ -64,7 +69,11 @@ impl Queue {
     /// [says](Self::popped).
     #[inline]
     pub(super) fn pop_at_most_once(&mut self) -> Option<Delivery> {
-        self.at_most_once.pop_front().map(|item| item.delivery)
+        let item = self.at_most_once.pop_front()?;
+        if self.at_most_once.is_empty() && self.at_most_once.capacity() > KEEP {
+            self.at_most_once = VecDeque::new();
+        }
+        Some(item.delivery)
     }
 
     /// So many bytes were taken off.
@@ -92,6 +101,13 @@ impl Queue {
         self.acknowledged.as_deref_mut()
     }
 
+    /// Some were taken out from amid the others.
+    pub(super) fn sweep(&mut self) {
+        if let Some(held) = &mut self.acknowledged {
+            held.sweep();
+        }
+    }
+
     /// Messages at QoS 1 and 2 that were never pulled, in their order.
     pub(super) fn unsent(&self) -> Vec<Key> {
         self.acknowledged.as_ref().map(|held| held.unsent()).unwrap_or_default()
@@ -103,9 +119,15 @@ impl Queue {
         self.acknowledged.as_mut()?.next_ready()
     }
 
-    /// Whether there is room in the window, and nothing that waits for it.
-    pub(super) fn is_open(&self) -> bool {
-        self.acknowledged.as_ref().map_or(self.window > 0, |held| held.is_open())
+    /// How many messages may be in flight.
+    pub(super) fn window(&self) -> usize {
+        self.window.into()
+    }
+
+    /// Every other time.
+    pub(super) fn takes_turn(&mut self) -> bool {
+        self.is_turn = !self.is_turn;
+        self.is_turn
     }
 
     /// The message that an acknowledgement is of which comes at this stage.

@@ -1,6 +1,5 @@
 //! Retained messages for new subscriptions. MQTT 5.0 §3.3.1.3, §3.8.4.
 
-use crate::broker::authorizer::{Decision, Forwarded};
 use crate::broker::delivery::{Delivery, Identifiers};
 use crate::broker::machine::Broker;
 use crate::broker::messages::Origin;
@@ -18,25 +17,37 @@ impl Broker {
     pub(super) fn take_replays(&mut self, number: u32) -> bool {
         let mut steps = STEPS;
         let mut any = false;
-        while steps > 0 && self.take_replay(number, &mut steps).is_some() {
+        while steps > 0 && self.has_replay(number) && self.take_replay(number, &mut steps).is_some()
+        {
             any = true;
         }
         any
     }
 
+    /// Takes up a retained message in the place of one that is done with.
+    pub(super) fn take_one_replay(&mut self, number: u32) {
+        self.take_replay(number, &mut { STEPS });
+    }
+
+    fn has_replay(&self, number: u32) -> bool {
+        let session = self.sessions.get(number).and_then(Option::as_ref);
+        session.is_some_and(|session| session.has_replay(&self.options))
+    }
+
     /// Takes up a retained message, or passes it over; `None` if there is none, or no room.
     fn take_replay(&mut self, number: u32, steps: &mut usize) -> Option<()> {
-        let Self { sessions, retained, messages, authorizer, counters, scratch, options, .. } =
-            self;
+        let Self { sessions, retained, messages, scratch, options, .. } = self;
         let session = sessions.get_mut(number)?.as_mut()?;
-        if !session.has_replay(options) {
-            return None;
-        }
-        let Session { queue, replays, client, .. } = session;
+        let (len, bytes) = (session.queue.len(), session.queue.bytes());
+        let room = |size: usize| {
+            len == 0 || bytes.saturating_add(size) <= options.maximum_queued_bytes / 2
+        };
+        let Session { replays, client, .. } = session;
         let mut first = replays.first_entry()?;
         let replay = first.get_mut();
         let (place, kept) =
             match retained.next(self.now, &replay.filter, &replay.cursor, steps, scratch) {
+                Next::Found(_, kept) if !room(kept.message.size()) => return None,
                 Next::Found(place, kept) => (place, kept),
                 Next::Stopped(place) => {
                     retained.advance(&mut replay.cursor, place);
@@ -50,19 +61,10 @@ impl Broker {
             };
         // What it costs to take it up.
         *steps = steps.saturating_sub(32);
-        let size = kept.message.size();
-        if queue.len() > 0 && queue.bytes().saturating_add(size) > options.maximum_queued_bytes {
-            return None;
-        }
         let publisher = kept.publisher.as_deref();
         let is_own = publisher.is_some_and(|one| one.client_id == client.client_id);
-        let message = Forwarded { topic: kept.message.topic(), publisher };
         // What was retained later was sent as any other message.
-        let mut wanted = kept.number <= replay.last && !(replay.grant.no_local && is_own);
-        if wanted && authorizer.replay(client, &message) != Decision::Allow {
-            counters.withheld = counters.withheld.saturating_add(1);
-            wanted = false;
-        }
+        let wanted = kept.number <= replay.last && !(replay.grant.no_local && is_own);
         let mut delivery = None;
         if wanted {
             let publish = kept.message.to_publish();

@@ -121,10 +121,9 @@ impl Broker {
         let Some(stored) = messages.get(message) else { return false };
         let (qos, retain, size) = (stored.qos, stored.retain, stored.size());
         let found = shared.group_mut(key).and_then(|mut group| {
-            group.next(|number, grant| {
+            group.next_active(|number, grant| {
                 let session = sessions.get(number).and_then(Option::as_ref);
-                let can_take = session
-                    .is_some_and(|one| one.connection.is_some() && one.has_room(size, options));
+                let can_take = session.is_some_and(|one| one.has_room(size, options));
                 number != from && can_take && grant.qos != QoS::AtMostOnce
             })
         });
@@ -155,6 +154,9 @@ impl Broker {
         for entry in session.queue.unsent() {
             self.pass_entry(number, entry, None);
         }
+        if let Some(session) = self.session_mut(number) {
+            session.queue.sweep();
+        }
     }
 
     /// A session is not a member of a group any more: others get what it was never sent, as far as
@@ -165,6 +167,7 @@ impl Broker {
             self.pass_entry(number, entry, Some(key));
         }
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
+        session.queue.sweep();
         let held = session.queue.acknowledged().into_iter();
         for entry in held.flat_map(|held| held.entries_mut()) {
             if let Some(delivery) = entry.message.as_mut().filter(|one| one.group == Some(key)) {
@@ -201,6 +204,10 @@ impl Broker {
         }
         let is_full = !session.has_room(size, &self.options);
         if is_full && !delivery.is_replay && !self.make_room(number, delivery.qos, size) {
+            // What has left may have let others into the window.
+            if let Some(connection) = self.session_mut(number).and_then(|found| found.connection) {
+                self.announce_session(connection);
+            }
             return;
         }
         self.messages.acquire(delivery.message);
@@ -209,6 +216,9 @@ impl Broker {
             session.queue.push_at_most_once(delivery, size);
         } else {
             session.queue.push(delivery, size, expires);
+            if session.queue.next_ready().is_none() {
+                return;
+            }
         }
         if let (Some(connection), false) = (session.connection, session.is_ready) {
             session.is_ready = true;
@@ -243,6 +253,7 @@ impl Broker {
                     counters.expired = counters.expired.saturating_add(1);
                 }
             }
+            session.queue.sweep();
         }
         while options.overflow == Overflow::DropOldest
             && qos != QoS::AtMostOnce
@@ -279,18 +290,21 @@ fn choose<'a>(
     options: &Options,
     session: impl Fn(u32) -> Option<&'a Session>,
 ) -> Option<(u32, Grant)> {
+    // So many are asked at most that are not connected: groups may have many.
+    const ASKED: usize = 64;
     let has_room = |session: &Session| session.has_room(0, options);
-    let is_connected = |session: &Session| session.connection.is_some();
-    let connected = group.next(|number, _| {
-        session(number).is_some_and(|session| is_connected(session) && has_room(session))
-    });
     let keeps = |grant: Grant| qos.min(grant.qos) != QoS::AtMostOnce;
+    let mut asked: usize = 0;
+    let connected = group.next_active(|number, _| session(number).is_some_and(has_room));
     connected
         .or_else(|| {
-            group.next(|number, grant| keeps(grant) && session(number).is_some_and(has_room))
+            group.next(|number, grant| {
+                asked = asked.saturating_add(1);
+                asked <= ASKED && keeps(grant) && session(number).is_some_and(has_room)
+            })
         })
-        .or_else(|| group.next(|number, _| session(number).is_some_and(is_connected)))
-        .or_else(|| group.next(|number, grant| keeps(grant) && session(number).is_some()))
+        .or_else(|| group.next_active(|_, _| true))
+        .or_else(|| group.next(|_, grant| keeps(grant)))
 }
 
 /// When the Message Expiry Interval of a message is over. v5 3.3.2.3.3

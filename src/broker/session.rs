@@ -93,10 +93,19 @@ impl Session {
         len == 0 || len < options.maximum_queued_messages && bytes <= options.maximum_queued_bytes
     }
 
-    /// Whether it is the turn of retained messages.
+    /// Whether it is the turn of retained messages: they take no more than half of the room that
+    /// there is, so that others find some.
     #[inline]
     pub(super) fn has_replay(&self, options: &Options) -> bool {
-        !self.replays.is_empty() && self.queue.is_open() && self.has_room(0, options)
+        !self.replays.is_empty() && self.connection.is_some() && self.has_room_for_replay(options)
+    }
+
+    fn has_room_for_replay(&self, options: &Options) -> bool {
+        // So many wait ahead of the window, so that few are in vain.
+        const AHEAD: usize = 32;
+        let (len, bytes) = (self.queue.len(), self.queue.bytes());
+        let most = (options.maximum_queued_messages / 2).min(self.queue.window().max(AHEAD));
+        len == 0 || len < most && bytes <= options.maximum_queued_bytes / 2
     }
 
     /// Subscriptions, shared ones among them.

@@ -60,6 +60,8 @@ struct Group {
     filter: Option<FilterKey>,
     /// With their grants.
     members: Members,
+    /// Those of them that are active.
+    active: Members,
     /// Who had a turn last, or would have it if it had not left: the next is the one behind.
     last: Option<u32>,
 }
@@ -92,10 +94,16 @@ impl SharedGroup<'_> {
         self.group.members.len()
     }
 
-    /// Whether there is a member for which `wanted` holds.
-    pub fn any(&self, mut wanted: impl FnMut(u32, Grant) -> bool) -> bool {
-        let wanted = |member, packed| wanted(member, Grant::unpack(packed));
-        self.group.members.find_after(None, wanted).is_some()
+    /// As [`next`](Self::next), of the [active](SharedSubscriptions::set_active) members only.
+    pub fn next_active(
+        &mut self,
+        mut can_take: impl FnMut(u32, Grant) -> bool,
+    ) -> Option<(u32, Grant)> {
+        let Group { active, last, .. } = &mut *self.group;
+        let wanted = |member, packed| can_take(member, Grant::unpack(packed));
+        let (member, packed) = active.find_after(*last, wanted)?;
+        *last = Some(member);
+        Some((member, Grant::unpack(packed)))
     }
 
     /// The member whose turn it is, of those for which `can_take` holds; all are asked at most
@@ -160,6 +168,7 @@ impl SharedSubscriptions {
         };
         let group = self.groups.get_mut(id).ok_or(InsertError::Full)?;
         let replaced = group.members.insert(member, packed).map(Grant::unpack);
+        group.active.remove(member);
         if replaced.is_none() {
             self.len = self.len.saturating_add(1);
         }
@@ -186,11 +195,27 @@ impl SharedSubscriptions {
         Some(id)
     }
 
+    /// Says whether a member is active, so that active ones are found without asking the others:
+    /// one whose client is connected, say. A new member is not, and neither is one that was granted
+    /// something else.
+    pub fn set_active(&mut self, key: GroupKey, member: u32, is_active: bool) {
+        let Some(group) = self.groups.get_mut(key.0) else { return };
+        match group.members.get(member) {
+            Some(packed) if is_active => {
+                group.active.insert(member, packed);
+            }
+            _ => {
+                group.active.remove(member);
+            }
+        }
+    }
+
     /// Ends a membership, and says what it was granted; `None` if there is none. The others'
     /// turns stay as they are.
     pub fn remove(&mut self, key: GroupKey, member: u32) -> Option<Grant> {
         let group = self.groups.get_mut(key.0)?;
         let packed = group.members.remove(member)?;
+        group.active.remove(member);
         self.len = self.len.saturating_sub(1);
         if group.members.len() == 0 {
             self.remove_group(key);
@@ -408,5 +433,35 @@ mod tests {
             assert_eq!(shared.remove(key, 7), Some(Grant::default()));
         }
         assert_eq!((shared.index.capacity(), shared.filters.len()), (0, 0));
+    }
+
+    #[test]
+    fn active_members_are_found_without_the_others() {
+        let mut shared = SharedSubscriptions::new(5);
+        let mut key = None;
+        for member in 1..=9 {
+            key = Some(shared.insert("g", "t", member, Grant::default()).unwrap().key);
+        }
+        let key = key.unwrap();
+        for member in [2, 7, 11] {
+            shared.set_active(key, member, true);
+        }
+        let mut taken = Vec::new();
+        let mut asked = 0;
+        for _ in 0..3 {
+            let mut group = shared.group_mut(key).unwrap();
+            taken.extend(group.next_active(|_, _| {
+                asked += 1;
+                true
+            }));
+        }
+        let taken: Vec<u32> = taken.into_iter().map(|(member, _)| member).collect();
+        assert_eq!((taken, asked), (alloc::vec![2, 7, 2], 3));
+        // Who leaves, or is granted something else, is not active; others have their turns.
+        shared.remove(key, 7);
+        let _ = shared.insert("g", "t", 2, Grant { qos: QoS::AtLeastOnce, ..Grant::default() });
+        assert_eq!(shared.group_mut(key).unwrap().next_active(|_, _| true), None);
+        let next = shared.group_mut(key).unwrap().next(|_, _| true);
+        assert_eq!(next.map(|(member, _)| member), Some(3));
     }
 }

@@ -28,6 +28,7 @@ impl Broker {
     ) -> Result<(), Violation> {
         let Some((connection, session)) = self.both_mut(number) else { return Ok(()) };
         let version = connection.link.version;
+        let maximum_qos = connection.maximum_qos;
         let client = session.client.clone();
         let Some(session_number) = connection.session else { return Ok(()) };
         self.check_subscribe(subscribe, version)?;
@@ -39,7 +40,11 @@ impl Broker {
             } else if self.authorizer.subscribe(&client, &subscription) != Decision::Allow {
                 ReasonCode::NOT_AUTHORIZED
             } else {
-                self.add_subscription(session_number, &subscription, identifier, version)
+                let qos = subscription.qos.min(maximum_qos);
+                let Subscription { no_local, retain_as_published, .. } = subscription;
+                let subscription_identifier = identifier;
+                let grant = Grant { qos, no_local, retain_as_published, subscription_identifier };
+                self.add_subscription(session_number, &subscription, grant, version)
             };
             reason_codes.push(for_version(reason_code, version));
         }
@@ -100,13 +105,10 @@ impl Broker {
         &mut self,
         number: u32,
         subscription: &Subscription<'_>,
-        subscription_identifier: Option<u32>,
+        grant: Grant,
         version: Version,
     ) -> ReasonCode {
         let (share_name, filter) = split(subscription.topic_filter, version);
-        let qos = subscription.qos.min(self.options.maximum_qos);
-        let Subscription { no_local, retain_as_published, .. } = *subscription;
-        let grant = Grant { qos, no_local, retain_as_published, subscription_identifier };
         if !self.may_subscribe(number, share_name, filter) {
             return ReasonCode::QUOTA_EXCEEDED;
         }
@@ -127,6 +129,7 @@ impl Broker {
             Some(share_name) => match shared.insert(share_name, filter, number, grant) {
                 Ok(inserted) => {
                     session::insert_sorted(&mut session.groups, inserted.key);
+                    shared.set_active(inserted.key, number, session.connection.is_some());
                     inserted.replaced.is_none()
                 }
                 Err(_) => return ReasonCode::QUOTA_EXCEEDED,
@@ -141,7 +144,7 @@ impl Broker {
         if let Some(key) = key {
             self.replay(number, key, filter, grant, replays);
         }
-        ReasonCode::from(qos.get())
+        ReasonCode::from(grant.qos.get())
     }
 
     /// Whether a session may have one more subscription, if it is one more.

@@ -278,7 +278,11 @@ fn may_have(
     stored: &Stored,
 ) -> bool {
     let message = Forwarded { topic: &stored.topic, publisher: stored.publisher.as_deref() };
-    delivery.is_replay || authorizer.deliver(client, &message) == Decision::Allow
+    let decision = match delivery.is_replay {
+        true => authorizer.replay(client, &message),
+        false => authorizer.deliver(client, &message),
+    };
+    decision == Decision::Allow
 }
 
 /// The PUBLISH of a delivery.

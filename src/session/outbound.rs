@@ -209,7 +209,7 @@ impl<M: Sendable> Outbound<M> {
 
     /// After a burst, so that it is not paid for in memory for ever.
     fn release_storage(&mut self) {
-        const KEEP: usize = 1024;
+        const KEEP: usize = 32;
         if self.entries.len() > KEEP {
             (self.entries, self.free) = (Vec::new(), Vec::new());
         }
