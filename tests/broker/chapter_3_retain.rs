@@ -1,7 +1,9 @@
 //! Retained messages: MQTT 5.0 §3.3.1.3, §3.8.3.1.
 
 use sansio_mqtt::broker::Options;
-use sansio_mqtt::{Properties, Property, Publish, QoS, RetainHandling, Subscription, Version};
+use sansio_mqtt::{
+    Properties, Property, Publish, QoS, ReasonCode, RetainHandling, Subscription, Version,
+};
 
 use crate::words::{QOS, lasting, of, options_with, publish, v5};
 use crate::world::{World, scenario, scenario_with};
@@ -454,6 +456,37 @@ fn what_cannot_be_retained_does_not_leave_what_it_would_replace() {
         world.retain(peer, "t", QoS::AtMostOnce, &"x".repeat(2_000));
         assert_eq!(found(world, Version::V5, "t"), [""; 0]);
     });
+}
+
+#[test]
+fn a_publisher_that_can_be_told_is_told_what_has_no_room() {
+    // v5 [MQTT-3.3.1-5] 3.4.2.1, 3.5.2.1: it is refused as a whole, and nothing has changed.
+    let options = options_with(|options| options.retained.maximum_bytes = 1_000);
+    for (version, qos) in [
+        (Version::V5, QoS::AtLeastOnce),
+        (Version::V5, QoS::ExactlyOnce),
+        (Version::V5, QoS::AtMostOnce),
+        (Version::V3_1_1, QoS::AtLeastOnce),
+        (Version::V3_1, QoS::ExactlyOnce),
+    ] {
+        scenario_with(&options, |world| {
+            let watcher = world.join(&v5("watcher"));
+            world.subscribe(watcher, "t", QoS::AtMostOnce);
+            let peer = world.join(&of(version, "a"));
+            world.retain(peer, "t", qos, "old");
+            assert_eq!(world.heard(watcher), ["t old"]);
+            let code = world.retain(peer, "t", qos, &"x".repeat(2_000));
+            let is_told = version.is_v5() && qos > QoS::AtMostOnce;
+            let expected = if is_told { ReasonCode::QUOTA_EXCEEDED } else { ReasonCode::SUCCESS };
+            assert_eq!(code, expected);
+            assert_eq!(world.heard(watcher).len(), usize::from(!is_told));
+            assert_eq!(found(world, Version::V5, "t").len(), usize::from(is_told));
+            // It may be published, if it need not be kept.
+            let code = world.publish(peer, "t", qos, &"x".repeat(2_000));
+            assert_eq!(code, ReasonCode::SUCCESS);
+            assert_eq!(world.heard(watcher).len(), 1);
+        });
+    }
 }
 
 #[test]

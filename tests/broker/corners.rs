@@ -287,14 +287,21 @@ fn a_will_goes_where_its_client_may_publish_and_no_farther() {
     // v5 [U5-4.7.2-1] [MQTT-3.1.4-2]
     let options = options_with(|options| options.maximum_topic_levels = 2);
     for version in Version::ALL {
-        for topic in ["$SYS/x", "a/b/c"] {
+        for (topic, code) in
+            [("$SYS/x", ReasonCode::NOT_AUTHORIZED), ("a/b/c", ReasonCode::TOPIC_NAME_INVALID)]
+        {
             scenario_with(&options, |world| {
                 let watcher = world.join(&v5("watcher"));
                 world.subscribe(watcher, "$SYS/#", QoS::AtMostOnce);
                 world.subscribe(watcher, "#", QoS::AtMostOnce);
                 let will = Will { topic, payload: b"x", ..Will::default() };
                 let peer = world.connect(&Connect { will: Some(will), ..of(version, "a") });
-                assert!(world.closed(peer), "{topic}");
+                if version.is_v5() || code.return_code().is_some() {
+                    world.refused(peer, code);
+                } else {
+                    assert!(world.closed(peer), "{topic}");
+                    assert_eq!(world.raw(peer), [0; 0], "there is no return code for it");
+                }
                 world.silent(watcher);
             });
         }

@@ -22,6 +22,7 @@ mod chapter_4_sessions;
 mod chapter_4_shared;
 mod corners;
 mod queue;
+mod random;
 mod rights;
 mod words;
 mod world;
