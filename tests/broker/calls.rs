@@ -225,7 +225,7 @@ fn shutting_down_tells_all_and_takes_no_more() {
         let old = world.join(&lasting(Version::V3_1_1, "old"));
         let watcher = world.join(&v5("watcher"));
         world.subscribe(watcher, "#", QoS::AtMostOnce);
-        let will = Will { topic: "w", payload: b"x", ..Will::default() };
+        let will = Will { topic: "w", payload: b"x", retain: true, ..Will::default() };
         let dying = world.join(&Connect { will: Some(will), ..v5("dying") });
         let deaf = world.join(&v5("deaf"));
         world.block(deaf);
@@ -250,7 +250,9 @@ fn shutting_down_tells_all_and_takes_no_more() {
         assert_eq!(late, Err(CallError::UnknownConnection));
         world.wait_secs(5);
         assert!(world.closed(deaf), "it had its time");
-        assert_eq!(world.broker.counters().connections, 0);
+        let counters = world.broker.counters();
+        assert_eq!(counters.connections, 0);
+        assert_eq!(counters.retained_messages, 0, "its Will was left");
         assert!(world.broker.session("new").is_some() && world.broker.session("old").is_some());
     });
 }

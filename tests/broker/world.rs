@@ -71,6 +71,8 @@ pub(crate) struct Transport {
     pub(crate) paused: bool,
     /// Whether the transport takes bytes.
     writable: bool,
+    /// Whether the wrapper knows of bytes that it has not pulled.
+    announced: bool,
     /// Whether the client acknowledges what it is sent.
     acknowledges: bool,
     /// Bytes of a packet that is not whole.
@@ -220,6 +222,7 @@ impl World {
             incoming: BytesMut::new(),
             paused: false,
             writable: true,
+            announced: false,
             acknowledges: self.acknowledges,
             to_client: BytesMut::new(),
             raw: Vec::new(),
@@ -613,6 +616,8 @@ impl World {
                 Output::Store(store) => panic!("{store:?} of a broker in memory"),
                 Output::Transmit(connection) => {
                     let peer = self.find(connection);
+                    let before = std::mem::replace(&mut self.at(peer).announced, true);
+                    assert!(!before, "told twice of the same bytes");
                     self.pull(peer);
                 }
                 Output::Resume(connection) => {
@@ -699,6 +704,7 @@ impl World {
             let first = first.map_or(0, |header| header.frame_len());
             assert!(limit > 1 || at_once <= first, "more than was asked for");
             if transmitted == Transmitted::All {
+                transport.announced = false;
                 break;
             }
         }
