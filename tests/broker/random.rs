@@ -13,17 +13,21 @@ use crate::words::{lasting, options_with, publish, v5};
 use crate::world::{Peer, Way, World};
 
 /// Numbers without a pattern, the same for the same seed.
-struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(crate) fn roll(&mut self, sides: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         usize::try_from(self.0 >> 33).unwrap() % sides
     }
 
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.roll(of.len())]
     }
 }
@@ -72,7 +76,7 @@ struct Model {
 
 impl Model {
     fn new(seed: u64, options: &Options) -> Self {
-        let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let mut dice = Dice::new(seed);
         let fragment = dice.pick(&[usize::MAX, 1, 3, 50]);
         let way = Way { fragment, limit: dice.pick(&[usize::MAX, 1, 40]) };
         let mut world = World::new(way, options.clone());

@@ -294,6 +294,16 @@ impl World {
         self.transports[peer.0].version
     }
 
+    /// Whether neither end has closed the transport.
+    pub(crate) fn is_up(&self, peer: Peer) -> bool {
+        self.transports[peer.0].is_up()
+    }
+
+    /// Whether the transport takes no bytes.
+    pub(crate) fn is_blocked(&self, peer: Peer) -> bool {
+        !self.transports[peer.0].writable
+    }
+
     /// Whether the broker has closed the transport.
     pub(crate) fn closed(&self, peer: Peer) -> bool {
         self.transports[peer.0].closed.is_some()
