@@ -1,6 +1,6 @@
 //! What the broker says it supports, and what becomes of who asks for more: MQTT 5.0 §3.2.2.
 
-use sansio_mqtt::broker::{Acceptance, CallError, Violation};
+use sansio_mqtt::broker::{Acceptance, CallError, DisconnectCause, Violation};
 use sansio_mqtt::{
     Connect, Packet, Properties, Property, Publish, QoS, ReasonCode, Subscribe, Subscription,
     Version, Will,
@@ -274,6 +274,35 @@ fn a_will_that_is_not_supported_is_refused() {
             let peer = world.connect(&Connect { will: Some(will), ..of(Version::V3_1_1, "b") });
             assert_eq!(world.closed(peer), expected.is_some());
             assert_eq!(world.broker.session("b").is_some(), expected.is_none());
+        });
+    }
+}
+
+#[test]
+fn a_will_above_what_the_application_grants_is_refused() {
+    // v5 [MQTT-3.2.2-12]
+    for (granted, code) in
+        [(QoS::AtMostOnce, Some(ReasonCode::QOS_NOT_SUPPORTED)), (QoS::AtLeastOnce, None)]
+    {
+        scenario(|world| {
+            let old = world.join(&lasting(Version::V5, "a"));
+            world.answer = Answer::Later;
+            let will = Will { qos: QoS::AtLeastOnce, topic: "w", ..Will::default() };
+            let peer = world.connect(&Connect { will: Some(will), ..v5("a") });
+            let mut acceptance = Acceptance::default();
+            acceptance.maximum_qos = granted;
+            world.accept(peer, &acceptance);
+            match code {
+                Some(code) => {
+                    world.refused(peer, code);
+                    assert_eq!(world.cause(peer), DisconnectCause::Refused(code));
+                    world.silent(old);
+                }
+                None => {
+                    let _ = world.take_connack(peer);
+                    world.silent(peer);
+                }
+            }
         });
     }
 }

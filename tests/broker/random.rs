@@ -35,7 +35,7 @@ impl Dice {
 const TOPICS: [&str; 5] = ["a", "a/b", "a/b/c", "b", "b/c"];
 const FILTERS: [&str; 7] = ["a", "a/#", "a/+", "+/b", "b/#", "#", "b"];
 
-fn matches(filter: &str, topic: &str) -> bool {
+pub(crate) fn matches(filter: &str, topic: &str) -> bool {
     let (mut filter, mut topic) = (filter.split('/'), topic.split('/'));
     loop {
         match (filter.next(), topic.next()) {
