@@ -188,7 +188,6 @@ fn who_has_no_room_is_passed_over() {
         let publisher = world.join(&v5("publisher"));
         let peers = members(world, &["m1", "m2"], QoS::AtLeastOnce);
         world.by_hand(peers[0]);
-        world.at(peers[1]);
         for _ in 0..10 {
             world.publish(publisher, "t", QoS::AtLeastOnce, "x");
         }
@@ -413,7 +412,6 @@ fn one_of_two_is_slow(world: &mut World, qos: QoS) -> (Peer, Peer) {
     world.subscribe(slow, "$share/g/t", QoS::ExactlyOnce);
     let fast = world.join(&lasting(Version::V5, "fast"));
     world.subscribe(fast, "$share/g/t", QoS::ExactlyOnce);
-    world.at(slow);
     world.by_hand(slow);
     for number in 1..=6 {
         world.publish(publisher, "t", qos, &format!("{number}"));

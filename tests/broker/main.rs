@@ -21,6 +21,7 @@ mod chapter_4_flow;
 mod chapter_4_sessions;
 mod chapter_4_shared;
 mod corners;
+mod known_faults;
 mod last_word;
 mod misuse;
 mod queue;

@@ -115,7 +115,6 @@ fn a_client_that_is_too_slow_is_disconnected_if_the_options_say_so() {
             for peer in [other, peer] {
                 world.subscribe(peer, "t", QoS::ExactlyOnce);
             }
-            world.at(peer);
             world.by_hand(peer);
             say(world, publisher, QoS::AtLeastOnce, &["1", "2", "3"]);
             assert_eq!(world.heard(peer).len(), 3);
