@@ -15,91 +15,18 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
-import time
 
-os.environ["PATH"] += ":/usr/sbin"
-VERSIONS = ["mqttv31", "mqttv311", "mqttv5"]
-LIMIT = 20  # seconds for any single thing
+from interop import (LIMIT, READY, VERSIONS, Process, World, expect, messages, numbered, play_all,
+                     read_lines, same, wait_for)
+
 TOTAL = 90  # seconds for all
-READY = "ready"
 
 
-class Failed(Exception):
-    pass
-
-
-def wait_for(condition, what, seconds=LIMIT):
-    """Polls until the condition holds, and returns what it returned."""
-    end = time.monotonic() + seconds
-    while not (result := condition()):
-        if time.monotonic() > end:
-            raise Failed(f"{what}: not within {seconds} s")
-        time.sleep(0.005)
-    return result
-
-
-def expect(condition, what):
-    if not condition:
-        raise Failed(what)
-
-
-def same(actual, expected, what):
-    if actual != expected:
-        lost, more = set(expected) - set(actual), set(actual) - set(expected)
-        doubled = {line for line in actual if actual.count(line) > expected.count(line)}
-        raise Failed(f"{what}: {len(actual)} for {len(expected)} messages; lost {sorted(lost)[:5]}, "
-                     f"unexpected {sorted(more)[:5]}, more than once {sorted(doubled)[:5]}, out of "
-                     f"order {[pair for pair in zip(actual, expected) if pair[0] != pair[1]][:5]}")
-
-
-class Process:
-    """A child with its outputs in files."""
-
-    def __init__(self, world, name, command, stdin=subprocess.DEVNULL, out=None):
-        world.count += 1
-        self.name = f"{world.count:03}-{name}"
-        self.out = out or world.folder / f"{self.name}.out"
-        self.err = world.folder / f"{self.name}.err"
-        with open(self.out, "ab") as stdout, open(self.err, "wb") as stderr:
-            self.child = subprocess.Popen(
-                [str(part) for part in command], stdin=stdin, stdout=stdout, stderr=stderr)
-        world.processes.append(self)
-
-    def lines(self):
-        return read_lines(self.out)
-
-    def said(self):
-        return self.err.read_text(errors="replace")
-
-    def wait_ready(self):
-        wait_for(lambda: READY in self.lines(), f"{self.name} is subscribed")
-
-    def signal(self, number):
-        self.child.send_signal(number)
-
-    def kill(self):
-        self.child.kill()
-        self.child.wait(LIMIT)
-
-    def ended(self, code=0):
-        """Waits for the end, which is to have this exit code."""
-        try:
-            actual = self.child.wait(LIMIT)
-        except subprocess.TimeoutExpired:
-            raise Failed(f"{self.name}: did not end") from None
-        expect(actual == code, f"{self.name}: exit code {actual}, not {code}")
-
-    def feed(self, lines):
-        self.child.stdin.write("".join(f"{line}\n" for line in lines).encode())
-        self.child.stdin.flush()
-
-
-class World:
-    """A broker, a folder, and the processes of one scenario."""
+class Mosquitto(World):
+    """A world with mosquitto."""
 
     def __init__(self, client, folder, config=""):
-        self.client, self.folder, self.count, self.processes = client, folder, 0, []
+        super().__init__(client, folder)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -110,14 +37,6 @@ class World:
             f"max_queued_messages 0\n{f'user {user}' if user else ''}\n"
             f"{config or 'allow_anonymous true'}\n")
         self.broker = None
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        for process in self.processes:
-            if process.child.poll() is None:
-                process.kill()
 
     def start_broker(self):
         self.broker = Process(self, "mosquitto", ["mosquitto", "-v", "-c", self.config])
@@ -133,49 +52,6 @@ class World:
     def stop_broker(self):
         self.broker.signal(signal.SIGTERM)
         self.broker.ended()
-
-    def run(self, program, *args, **more):
-        address = ["-h", "127.0.0.1", "-p", self.port]
-        return Process(self, program[-1], [*program, *address, *args], **more)
-
-    def sub(self, *args, **more):
-        return self.run([self.client, "sub"], *args, **more)
-
-    def pub(self, *args, **more):
-        return self.run([self.client, "pub"], *args, **more)
-
-    def mosquitto_sub(self, *args, **more):
-        if "mqttv5" in args:
-            # mosquitto 2.0.11 sends more than its client's default, 20, which ends the connection.
-            args = [*args, "-D", "connect", "receive-maximum", 10_000]
-        return self.run(["mosquitto_sub"], *args, **more)
-
-    def mosquitto_pub(self, *args, **more):
-        return self.run(["mosquitto_pub"], *args, **more)
-
-    def mark(self, topic, qos=0):
-        """A retained message that tells a subscriber of `topic`/+ that it is one."""
-        self.mosquitto_pub("-t", f"{topic}/ready", "-m", READY, "-r", "-q", qos).ended()
-
-    def file(self, lines):
-        path = self.folder / "lines"
-        path.write_text("".join(f"{line}\n" for line in lines))
-        return path
-
-
-def read_lines(path):
-    """The whole lines of a file."""
-    if not path.exists():
-        return []
-    return [line.decode() for line in path.read_bytes().split(b"\n")[:-1]]
-
-
-def numbered(count):
-    return [f"zeile {number} größer" for number in range(count)]
-
-
-def messages(lines):
-    return [line for line in lines if line != READY]
 
 
 def versions_and_qos(world):
@@ -448,38 +324,21 @@ SCENARIOS = [versions_and_qos, count_and_formats, properties, retained, will,
              broker_restarts, publisher_crashes, subscriber_crashes]
 
 
-def run(scenario, client):
-    start = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        config = {
-            broker_restarts: "allow_anonymous true\npersistence true\nmax_inflight_messages 1000",
-            line_too_large: "allow_anonymous true\nmax_packet_size 5000",
-            refused: "# below",
-        }
-        with World(client, pathlib.Path(folder), config.get(scenario, "")) as world:
-            try:
-                scenario(world)
-            except Failed as failed:
-                for process in world.processes[-8:]:
-                    said = process.said().splitlines()[-40:]
-                    print(f"--- {process.name} (exit code {process.child.poll()})", *said, sep="\n")
-                print(f"{scenario.__name__}: FAILED: {failed}")
-                return False
-    print(f"{scenario.__name__}: well ({time.monotonic() - start:.1f} s)", flush=True)
-    return True
-
-
-def out_of_time(*_):
-    raise Failed(f"more than {TOTAL} s in all")
+CONFIGURATIONS = {
+    broker_restarts: "allow_anonymous true\npersistence true\nmax_inflight_messages 1000",
+    line_too_large: "allow_anonymous true\nmax_packet_size 5000",
+    refused: "# below",
+}
 
 
 def main():
     client, *names = sys.argv[1:] or ["target/debug/examples/client"]
-    signal.signal(signal.SIGALRM, out_of_time)
-    signal.alarm(TOTAL)
     client = pathlib.Path(client).resolve()
-    scenarios = [one for one in SCENARIOS if not names or one.__name__ in names]
-    sys.exit(0 if all(run(scenario, client) for scenario in scenarios) else 1)
+
+    def world(scenario, folder):
+        return Mosquitto(client, folder, CONFIGURATIONS.get(scenario, ""))
+
+    sys.exit(play_all(SCENARIOS, world, names, TOTAL))
 
 
 if __name__ == "__main__":

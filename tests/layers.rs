@@ -78,6 +78,7 @@ const ORDER: &[&str] = &[
     "broker::event",
     "broker::messages",
     "broker::delivery",
+    "broker::ready",
     "broker::queue",
     "broker::inbound",
     "broker::ack",

@@ -69,13 +69,11 @@ impl Broker {
     /// Has the wrapper told of a connection whose session may have something to be sent.
     pub(super) fn announce_session(&mut self, number: u32) {
         let Some((_, session)) = self.both_mut(number) else { return };
-        if !session.is_ready
-            && (session.queue.next_ready().is_some()
-                || session.queue.front_at_most_once().is_some()
-                || !session.replays.is_empty())
+        if session.queue.next_ready().is_some()
+            || session.queue.front_at_most_once().is_some()
+            || !session.replays.is_empty()
         {
-            session.is_ready = true;
-            self.announce(number);
+            self.ready.announce(number);
         }
     }
 
@@ -162,7 +160,7 @@ impl Broker {
         let after = self.log.last();
         if let Some(connection) = self.connection_mut(number) {
             connection.acks.push(after, answer);
-            self.announce(number);
+            self.ready.announce(number);
         }
     }
 }

@@ -75,7 +75,7 @@ impl Broker {
             if let Some(found) = self.connection_mut(number) {
                 found.link.control_frame(frame.into());
             }
-            self.announce(number);
+            self.ready.announce(number);
         } else {
             self.push_answer(number, Answer::Frame(frame));
         }

@@ -37,7 +37,7 @@ impl Broker {
         }
         self.take_up(number, &request.connect());
         self.resume(number, Pause::Answer);
-        self.announce(number);
+        self.ready.announce(number);
         self.schedule(number);
     }
 
@@ -91,7 +91,6 @@ impl Broker {
             };
             connection.acks.push(after, answer);
         }
-        session.is_ready = true;
     }
 
     /// What the CONNACK of 5.0 says: what is other than a client takes for granted. v5 3.2.2.3

@@ -31,6 +31,33 @@ pub(super) struct Target {
 }
 
 impl Delivery {
+    /// Whether its message goes out as it is, at QoS 0.
+    #[inline]
+    pub(super) const fn is_plain(&self) -> bool {
+        matches!(
+            self,
+            Self {
+                qos: QoS::AtMostOnce,
+                retain: false,
+                is_replay: false,
+                identifiers: Identifiers::One(0),
+                ..
+            }
+        )
+    }
+
+    /// A message at QoS 0 that goes out as it is.
+    pub(super) const fn plain(message: MessageKey) -> Self {
+        Self {
+            message,
+            qos: QoS::AtMostOnce,
+            retain: false,
+            is_replay: false,
+            group: None,
+            identifiers: Identifiers::One(0),
+        }
+    }
+
     /// Bytes that it holds, those of its message among them.
     #[inline]
     pub(super) fn size(&self, stored: &Stored) -> usize {

@@ -105,7 +105,7 @@ impl Broker {
     pub(super) fn close_when_pulled(&mut self, number: u32) {
         let Some(connection) = self.connection(number) else { return };
         if connection.link.has_control() {
-            self.announce(number);
+            self.ready.announce(number);
             self.schedule(number);
         } else {
             self.finish(number);
@@ -124,6 +124,7 @@ impl Broker {
         self.connection(number)?;
         let mut connection = self.connections.remove(number)?;
         self.timers.cancel(Timer::Connection(number), &mut connection.timer);
+        self.ready.close(number);
         Some(connection)
     }
 
@@ -153,6 +154,9 @@ impl Broker {
             Some(session.client.client_id.clone())
         });
         self.events.push_back(Event::Disconnected { connection: id, client_id, cause });
+        if let Some(message) = self.ready.disconnect(number) {
+            self.messages.release(message);
+        }
         if let Some(session) = session {
             self.leave(session, will.filter(|_| cause.publishes_will()));
         }
@@ -168,7 +172,6 @@ impl Broker {
         for key in &session.groups {
             self.shared.set_active(*key, number, false);
         }
-        session.is_ready = false;
         let items = session.queue.disconnected();
         // What goes out at QoS 1 and 2 is a part of the session. v5 4.1
         session.replays.retain(|_, replay| {

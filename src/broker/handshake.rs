@@ -302,11 +302,13 @@ impl Broker {
         acceptance: &Acceptance<'_>,
     ) {
         let now = self.now;
-        let Self { connections, sessions, options, timers, counters, shared, .. } = self;
+        let Self { connections, sessions, options, timers, counters, shared, ready, .. } = self;
         let Some(Some(connection)) = connections.get_mut(number) else { return };
         let Some(Some(session)) = sessions.get_mut(session_number) else { return };
         let properties = &connect.properties;
         connection.session = Some(session_number);
+        let maximum_packet_size = connection.link.maximum_packet_size;
+        ready.connect(number, client.clone(), connect.version, maximum_packet_size);
         connection.phase = Phase::Up;
         connection.link.deadline = None;
         connection.link.decoder.set_maximum_packet_size(options.maximum_packet_size);

@@ -16,6 +16,7 @@ use crate::broker::event::{Counters, Event};
 use crate::broker::hash::{Names, Seed};
 use crate::broker::messages::Messages;
 use crate::broker::options::Options;
+use crate::broker::ready::Ready;
 use crate::broker::retained::Retained;
 use crate::broker::session::Session;
 use crate::broker::shared::SharedSubscriptions;
@@ -53,8 +54,8 @@ pub struct Broker {
     pub(super) messages: Messages,
     pub(super) timers: Timers,
     pub(super) events: VecDeque<Event>,
-    /// Connections with bytes of which the wrapper is to be told, in their order.
-    pub(super) ready: VecDeque<ConnectionId>,
+    /// Connections with bytes.
+    pub(super) ready: Ready,
     /// Connections for which there is more to be looked for, when others have had their turn.
     pub(super) later: VecDeque<ConnectionId>,
     /// Connections whose input goes on.
@@ -77,6 +78,12 @@ pub struct Broker {
 /// Bits of a connection's identifier that are its number; the others tell it from earlier ones.
 pub(super) const NUMBER_BITS: u32 = 24;
 
+/// The number of a connection.
+#[inline]
+pub(super) fn number_of(id: ConnectionId) -> u32 {
+    u32::try_from(id.0 & ((1 << NUMBER_BITS) - 1)).unwrap_or(u32::MAX)
+}
+
 impl Broker {
     /// Time goes forward only.
     #[inline]
@@ -87,7 +94,7 @@ impl Broker {
     /// The number of a connection that has not ended.
     #[inline]
     pub(super) fn find(&self, id: ConnectionId) -> Option<u32> {
-        let number = u32::try_from(id.0 & ((1 << NUMBER_BITS) - 1)).ok()?;
+        let number = number_of(id);
         self.connection(number).filter(|found| found.link.id == id).map(|_| number)
     }
 
@@ -121,16 +128,6 @@ impl Broker {
             session.is_some_and(|session| *session.client.client_id == *client_id)
         };
         self.by_client.find(self.seed.of(client_id.as_bytes()), is).copied()
-    }
-
-    /// Has the wrapper told that a connection has bytes.
-    #[inline]
-    pub(super) fn announce(&mut self, number: u32) {
-        if let Some(Some(connection)) = self.connections.get_mut(number)
-            && connection.link.announce()
-        {
-            self.ready.push_back(connection.link.id);
-        }
     }
 
     /// Takes no more input of a connection for now.

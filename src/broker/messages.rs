@@ -10,9 +10,11 @@ use crate::broker::authorizer::Client;
 use crate::broker::slab::Slab;
 use crate::message;
 use crate::outgoing::Outgoing;
-use crate::packet::Publish;
+use crate::packet::{Packet, Publish};
+use crate::properties::{Properties, PropertyBlock};
 use crate::qos::QoS;
 use crate::time::Instant;
+use crate::version::Version;
 
 /// Stands for a message that is kept, for as long as somebody uses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +36,9 @@ pub(super) struct Stored {
     pub(super) retain: bool,
     pub(super) expires: Option<Instant>,
     pub(super) publisher: Option<Arc<Client>>,
+    /// The PUBLISH that it becomes as it is, at QoS 0 without RETAIN, in 3.x and in 5.0; empty
+    /// until several have needed it.
+    frames: [Vec<u8>; 2],
 }
 
 impl Stored {
@@ -42,6 +47,7 @@ impl Stored {
     fn fill(&mut self, publish: &Publish<'_>, origin: Origin) {
         let Origin { expires, publisher, shared } = origin;
         self.uses = 1;
+        self.frames.iter_mut().for_each(Vec::clear);
         self.topic.clear();
         self.topic.push_str(publish.topic);
         self.bytes.clear();
@@ -69,6 +75,41 @@ impl Stored {
         }
     }
 
+    /// Whether it is worth while to keep it as a packet: it is small, always the same, and several
+    /// want it.
+    #[inline]
+    pub(super) fn is_framed(&self, version: Version) -> bool {
+        let [of_v3, of_v5] = &self.frames;
+        let frame = if version.is_v5() { of_v5 } else { of_v3 };
+        !frame.is_empty() || self.uses > 2 && self.large.is_none() && self.expires.is_none()
+    }
+
+    /// The packet that it becomes as it is.
+    #[inline]
+    pub(super) fn frame(&mut self, version: Version) -> &[u8] {
+        let which = usize::from(version.is_v5());
+        if self.frames.get(which).is_none_or(Vec::is_empty) {
+            self.make_frame(version, which);
+        }
+        self.frames.get(which).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    #[cold]
+    fn make_frame(&mut self, version: Version, which: usize) {
+        let mut frame = self.frames.get_mut(which).map(core::mem::take).unwrap_or_default();
+        let properties = match version.is_v5() {
+            true => Properties::Block(PropertyBlock::of_publish(self.properties(), self.present)),
+            false => Properties::NONE,
+        };
+        let (topic, payload) = (&*self.topic, self.payload());
+        let publish = Publish { topic, payload, properties, ..Publish::default() };
+        // It was checked when it came in, and a vector has room.
+        let _ = Packet::Publish(publish).encode(version, &mut frame);
+        if let Some(place) = self.frames.get_mut(which) {
+            *place = frame;
+        }
+    }
+
     /// How many bytes it holds: topic, properties and payload.
     pub(super) fn size(&self) -> usize {
         let large = self.large.as_ref().map_or(0, Bytes::len);
@@ -91,7 +132,7 @@ pub(super) struct Messages {
 /// So many spare places are kept at most.
 const SPARE: usize = 64;
 /// Of storage that is not larger.
-const SPARE_BYTES: usize = 2048;
+const SPARE_BYTES: usize = 4096;
 
 /// What is known of a message beside its PUBLISH.
 #[derive(Debug, Default)]
@@ -135,6 +176,11 @@ impl Messages {
         self.slots.get(key.0)
     }
 
+    #[inline]
+    pub(super) fn get_mut(&mut self, key: MessageKey) -> Option<&mut Stored> {
+        self.slots.get_mut(key.0)
+    }
+
     /// One more uses it.
     #[inline]
     pub(super) fn acquire(&mut self, key: MessageKey) {
@@ -157,7 +203,10 @@ impl Messages {
     fn remove(&mut self, key: MessageKey) {
         let Some(stored) = self.slots.get_mut(key.0) else { return };
         self.bytes = self.bytes.saturating_sub(stored.size());
-        let capacity = stored.topic.capacity().saturating_add(stored.bytes.capacity());
+        let frames = stored.frames.iter().map(Vec::capacity);
+        let capacity = frames
+            .fold(stored.topic.capacity(), usize::saturating_add)
+            .saturating_add(stored.bytes.capacity());
         if self.spare.len() < SPARE && capacity <= SPARE_BYTES {
             stored.publisher = None;
             stored.large = None;

@@ -77,6 +77,7 @@ mod messages;
 mod options;
 mod publishing;
 mod queue;
+mod ready;
 mod receiving;
 mod replaying;
 mod retained;
@@ -116,6 +117,7 @@ use self::connection::{Connection, Pause, Phase};
 use self::hash::{Names, Seed};
 use self::machine::NUMBER_BITS;
 use self::messages::Messages;
+use self::ready::Ready;
 use self::slab::Slab;
 use self::timers::{Timer, Timers};
 use crate::decoder::Decoder;
@@ -146,7 +148,7 @@ impl Broker {
             messages: Messages::new(),
             timers: Timers::default(),
             events: VecDeque::new(),
-            ready: VecDeque::new(),
+            ready: Ready::default(),
             later: VecDeque::new(),
             resumed: VecDeque::new(),
             closed: VecDeque::new(),
@@ -187,6 +189,7 @@ impl Broker {
         if let Some(slot) = self.connections.get_mut(number) {
             *slot = Some(Connection::new(link, self.now));
         }
+        self.ready.open(number, id);
         self.schedule(number);
         Ok(id)
     }
@@ -262,10 +265,8 @@ impl Broker {
         if let Some(connection) = self.closed.pop_front() {
             return Output::Close(connection);
         }
-        while let Some(connection) = self.ready.pop_front() {
-            if self.find(connection).is_some() {
-                return Output::Transmit(connection);
-            }
+        if let Some(connection) = self.ready.poll(machine::number_of) {
+            return Output::Transmit(connection);
         }
         while let Some(connection) = self.resumed.pop_front() {
             let now = self.now;

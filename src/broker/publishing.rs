@@ -232,7 +232,7 @@ impl Broker {
         let dup = false;
         let answer = Answer::Publish { packet_type, packet_id, reason_code, makes_room, dup };
         connection.acks.push(after, answer);
-        self.announce(number);
+        self.ready.announce(number);
     }
 }
 

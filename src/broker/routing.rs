@@ -196,9 +196,16 @@ impl Broker {
     /// Puts a delivery into the queue of a session, if there is room, and has the connection told.
     #[inline]
     pub(super) fn deliver(&mut self, number: u32, delivery: Delivery) {
+        let Some(Some(session)) = self.sessions.get_mut(number) else { return };
+        if let Some(connection) = session.connection
+            && delivery.is_plain()
+            && self.ready.offer(connection, delivery.message)
+        {
+            self.messages.acquire(delivery.message);
+            return;
+        }
         let Some(stored) = self.messages.get(delivery.message) else { return };
         let (size, expires) = (delivery.size(stored), stored.expires);
-        let Some(Some(session)) = self.sessions.get_mut(number) else { return };
         if session.connection.is_none() && delivery.qos == QoS::AtMostOnce {
             return;
         }
@@ -220,9 +227,8 @@ impl Broker {
                 return;
             }
         }
-        if let (Some(connection), false) = (session.connection, session.is_ready) {
-            session.is_ready = true;
-            self.announce(connection);
+        if let Some(connection) = session.connection {
+            self.ready.announce(connection);
         }
     }
 

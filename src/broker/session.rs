@@ -25,8 +25,6 @@ pub(super) struct Session {
     pub(super) version: Version,
     /// The number of the connection that it has.
     pub(super) connection: Option<u32>,
-    /// Whether the connection was told of what there is to be sent, or is about to be.
-    pub(super) is_ready: bool,
     /// Session Expiry Interval, in seconds.
     pub(super) expiry_interval: u32,
     /// The longest that it may have.
@@ -70,7 +68,6 @@ impl Session {
             client,
             version,
             connection: None,
-            is_ready: false,
             expiry_interval: 0,
             expiry_maximum: u32::MAX,
             expires: None,

@@ -8,7 +8,7 @@ use crate::broker::authorizer::{Authorizer, Client, Decision, Forwarded};
 use crate::broker::connection::{Connection, Pause};
 use crate::broker::delivery::Delivery;
 use crate::broker::event::Counters;
-use crate::broker::machine::Broker;
+use crate::broker::machine::{Broker, number_of};
 use crate::broker::messages::{Messages, Stored};
 use crate::broker::session::Session;
 use crate::link::{ConnectionId, Link, Transmitted};
@@ -53,7 +53,13 @@ impl Broker {
         outgoing: &mut Outgoing,
     ) -> Transmitted {
         self.advance(now);
-        let Some(number) = self.find(connection) else { return Transmitted::All };
+        let number = number_of(connection);
+        if outgoing.remaining() < limit && self.transmit_direct(number, connection, outgoing) {
+            return Transmitted::All;
+        }
+        if self.find(connection).is_none() {
+            return Transmitted::All;
+        }
         outgoing.begin(connection.0);
         let held = outgoing.remaining();
         let left = loop {
@@ -82,6 +88,36 @@ impl Broker {
         left
     }
 
+    /// Sends a message that is all there is to be sent, as it is; `false` if there is more, or less.
+    #[inline]
+    fn transmit_direct(&mut self, number: u32, id: ConnectionId, out: &mut Outgoing) -> bool {
+        let Self { ready, messages, authorizer, counters, .. } = self;
+        let Some(direct) = ready.direct(number, id) else { return false };
+        let Some(stored) = messages.get_mut(direct.message) else { return false };
+        if !stored.is_framed(direct.version) {
+            return false;
+        }
+        out.begin(id.0);
+        let message = Forwarded { topic: &stored.topic, publisher: stored.publisher.as_deref() };
+        if authorizer.deliver(direct.client, &message) != Decision::Allow {
+            counters.withheld = counters.withheld.saturating_add(1);
+        } else {
+            let frame = stored.frame(direct.version);
+            if frame.len() <= direct.maximum_packet_size as usize {
+                out.room(frame.len()).copy_from_slice(frame);
+                let sent = u64::try_from(frame.len()).unwrap_or(u64::MAX);
+                counters.bytes_sent = counters.bytes_sent.saturating_add(sent);
+                counters.publishes_sent = counters.publishes_sent.saturating_add(1);
+            } else {
+                counters.too_large = counters.too_large.saturating_add(1);
+            }
+        }
+        let message = direct.message;
+        ready.sent(number);
+        messages.release(message);
+        true
+    }
+
     /// A client that takes what waits for it is not blamed for what is not read from it meanwhile.
     fn was_heard(&mut self, number: u32) {
         let now = self.now;
@@ -100,18 +136,17 @@ impl Broker {
 
     /// There is nothing more for now: the wrapper is told of the next.
     fn ran_dry(&mut self, number: u32) {
-        if let Some((connection, session)) = self.both_mut(number) {
-            connection.link.ran_dry();
-            session.is_ready = false;
-        }
+        self.ready.ran_dry(number, false);
     }
 
     /// Pulls all that is there to be sent, or as much as there is room for.
     #[inline]
-    fn pull(&mut self, number: u32, limit: usize, out: &mut Outgoing) -> Pulled {
-        let Self { connections, sessions, log, messages, authorizer, counters, .. } = self;
+    fn pull(&mut self, connection_number: u32, limit: usize, out: &mut Outgoing) -> Pulled {
+        let Self { connections, sessions, log, messages, authorizer, counters, ready, .. } = self;
         let (now, options) = (&self.now, &self.options);
-        let Some(Some(connection)) = connections.get_mut(number) else { return Pulled::All };
+        let Some(Some(connection)) = connections.get_mut(connection_number) else {
+            return Pulled::All;
+        };
         let session_number = connection.session;
         let session = session_number.and_then(|number| sessions.get_mut(number)?.as_mut());
         let mut was_answered = false;
@@ -121,29 +156,34 @@ impl Broker {
             }
             was_answered = connection.acks.is_empty();
         }
-        let mut pulled = Pulled::All;
+        let (mut pulled, mut is_plain) = (Pulled::All, false);
         if let (Some(session), Some(number)) = (session, session_number) {
             let link = &mut connection.link;
             let mut pull = Pull { now: *now, link, session, messages, authorizer, counters };
+            if out.remaining() < limit
+                && let Some(message) = ready.take_direct(connection_number)
+            {
+                pull.deliver(&Delivery::plain(message), out);
+            } else if ready.has_direct(connection_number) {
+                return Pulled::More;
+            }
             pulled = match pull.messages(log, limit, out) {
                 Pulled::All if pull.session.has_replay(options) && connection.acks.is_empty() => {
                     Pulled::Replay(number)
                 }
                 pulled => pulled,
             };
-            if let Pulled::All = pulled {
-                session.is_ready = false;
-            }
+            is_plain = pull.session.replays.is_empty() && pull.link.outgoing_aliases.are_off();
         }
         if let Pulled::All = pulled {
-            connection.link.ran_dry();
+            ready.ran_dry(connection_number, is_plain);
             if connection.link.is_closing() {
-                self.finish(number);
+                self.finish(connection_number);
                 return pulled;
             }
         }
         if was_answered {
-            self.resume(number, Pause::Client);
+            self.resume(connection_number, Pause::Client);
         }
         pulled
     }
@@ -207,21 +247,29 @@ impl Pull<'_> {
             && out.remaining() < limit
             && let Some(delivery) = self.session.queue.pop_at_most_once()
         {
-            let message = delivery.message;
-            if let Some(stored) = self.messages.get(message) {
+            if let Some(stored) = self.messages.get(delivery.message) {
                 self.session.queue.popped(delivery.size(stored));
-                let is_expired = stored.expires.is_some_and(|expires| expires <= self.now);
-                if is_expired {
-                    self.counters.expired = self.counters.expired.saturating_add(1);
-                } else if may_have(self.authorizer, &self.session.client, &delivery, stored) {
-                    let publish = wire(self.now, stored, &delivery);
-                    send(publish, stored, self.link, self.counters, out);
-                } else {
-                    self.counters.withheld = self.counters.withheld.saturating_add(1);
-                }
             }
-            self.messages.release(message);
+            self.deliver(&delivery, out);
         }
+    }
+
+    /// A message at QoS 0, which is done with.
+    #[inline]
+    fn deliver(&mut self, delivery: &Delivery, out: &mut Outgoing) {
+        let message = delivery.message;
+        if let Some(stored) = self.messages.get(message) {
+            let is_expired = stored.expires.is_some_and(|expires| expires <= self.now);
+            if is_expired {
+                self.counters.expired = self.counters.expired.saturating_add(1);
+            } else if may_have(self.authorizer, &self.session.client, delivery, stored) {
+                let publish = wire(self.now, stored, delivery);
+                send(publish, stored, self.link, self.counters, out);
+            } else {
+                self.counters.withheld = self.counters.withheld.saturating_add(1);
+            }
+        }
+        self.messages.release(message);
     }
 
     /// A message at QoS 1 or 2.
