@@ -8,10 +8,14 @@
 
 mod authorizer;
 mod calls;
+mod chapter_3_alias;
 mod chapter_3_connack;
 mod chapter_3_connect;
 mod chapter_3_disconnect;
+mod chapter_3_expiry;
+mod chapter_3_identifiers;
 mod chapter_3_publish;
+mod chapter_3_replay;
 mod chapter_3_retain;
 mod chapter_3_subscribe;
 mod chapter_3_will;
@@ -27,5 +31,6 @@ mod misuse;
 mod queue;
 mod random;
 mod rights;
+mod transport;
 mod words;
 mod world;

@@ -1,22 +1,22 @@
 //! A broker, transports in memory, a clock that a scenario moves, and clients that say what the
 //! scenario tells them to.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::Buf;
 use sansio_mqtt::broker::{
     Acceptance, Broker, CallError, ConnectRequest, ConnectionId, DisconnectCause, Event, Options,
     Output, Received, Transmitted,
 };
 use sansio_mqtt::{
-    ConnAck, Connect, Decoder, Disconnect, FixedHeader, Instant, Outgoing, OwnedPacket, Packet,
-    PacketId, Properties, Property, PubComp, PubRel, Publish, QoS, ReasonCode, Subscribe,
-    Subscription, Unsubscribe, Version,
+    ConnAck, Connect, Disconnect, FixedHeader, Instant, Outgoing, OwnedPacket, Packet, PacketId,
+    Properties, Property, PubComp, PubRel, Publish, QoS, ReasonCode, Subscribe, Subscription,
+    Unsubscribe, Version,
 };
 
 use crate::rights::Rights;
-use crate::words::{answer, conn_ack_of, describe, id, message, options};
+use crate::transport::Transport;
+use crate::words::{conn_ack_of, describe, id, message, options};
 
 /// How a scenario is run.
 #[derive(Debug, Clone, Copy)]
@@ -57,95 +57,6 @@ pub(crate) enum Answer {
 /// A client of the scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Peer(usize);
-
-/// One end of a transport.
-pub(crate) struct Transport {
-    pub(crate) connection: ConnectionId,
-    version: Version,
-    decoder: Decoder,
-    /// What the client has written and the wrapper has not read.
-    unread: BytesMut,
-    /// What the wrapper has read and the broker has not taken.
-    incoming: BytesMut,
-    /// Whether the broker reads nothing now.
-    pub(crate) paused: bool,
-    /// Whether the transport takes bytes.
-    writable: bool,
-    /// Whether the wrapper knows of bytes that it has not pulled.
-    announced: bool,
-    /// Whether the client acknowledges what it is sent.
-    acknowledges: bool,
-    /// Bytes of a packet that is not whole.
-    to_client: BytesMut,
-    /// All bytes that were sent since the last look.
-    raw: Vec<u8>,
-    sent: Vec<OwnedPacket>,
-    /// When the broker closed the transport.
-    pub(crate) closed: Option<Instant>,
-    /// Whether the client has closed it, or it broke.
-    lost: bool,
-    /// Of the next packet that needs one.
-    next_id: u16,
-    /// What the client says it takes.
-    maximum_packet_size: usize,
-    receive_maximum: usize,
-    /// Messages that were sent over this transport and are not acknowledged.
-    in_flight: BTreeSet<PacketId>,
-    /// Whether a CONNACK was sent.
-    is_answered: bool,
-    /// Whether a DISCONNECT was sent, or a CONNACK that refuses.
-    is_over: bool,
-}
-
-impl Transport {
-    /// What the client sends ends some exchanges.
-    fn acknowledged(&mut self, packet: &Packet<'_>) {
-        match packet {
-            Packet::PubAck(ack) => self.in_flight.remove(&ack.packet_id),
-            Packet::PubComp(ack) => self.in_flight.remove(&ack.packet_id),
-            Packet::PubRec(ack) if ack.reason_code.is_error() => {
-                self.in_flight.remove(&ack.packet_id)
-            }
-            _ => return,
-        };
-    }
-
-    /// Identifiers are unique among what is in flight, of which there is no more than the client
-    /// takes, and no packet is larger than it accepts.
-    ///
-    /// v5 [MQTT-2.2.1-4] [MQTT-3.3.4-9] [MQTT-4.4.0-1] [MQTT-3.1.2-24], v3.1.1 [MQTT-2.3.1-4]
-    fn check_limits(&mut self, packet: &OwnedPacket) {
-        let size = packet.frame().len();
-        assert!(size <= self.maximum_packet_size, "{size} bytes of {packet}");
-        let Packet::Publish(Publish { packet_id: Some(id), .. }) = packet.packet() else { return };
-        assert!(self.in_flight.insert(id), "{packet} while {id} is in flight");
-        let count = self.in_flight.len();
-        assert!(count <= self.receive_maximum, "{count} messages in flight");
-    }
-
-    /// CONNACK comes once and before all but AUTH, and nothing comes behind DISCONNECT.
-    ///
-    /// v5 [MQTT-3.2.0-1] [MQTT-3.2.0-2] [MQTT-3.14.0-1] [MQTT-3.14.4-1], v3.1.1 [MQTT-3.2.0-1]
-    fn check_order(&mut self, packet: &OwnedPacket) {
-        assert!(!self.is_over, "{packet} behind the last packet");
-        match packet.packet() {
-            Packet::ConnAck(conn_ack) => {
-                assert!(!self.is_answered, "a second CONNACK");
-                self.is_answered = true;
-                self.is_over = conn_ack.reason_code.is_error();
-            }
-            Packet::Auth(_) => {}
-            other => {
-                assert!(self.is_answered, "{packet} before CONNACK");
-                self.is_over = matches!(other, Packet::Disconnect(_));
-            }
-        }
-    }
-
-    fn is_up(&self) -> bool {
-        self.closed.is_none() && !self.lost
-    }
-}
 
 /// Where a scenario takes place.
 pub(crate) struct World {
@@ -214,28 +125,8 @@ impl World {
     /// Opens a transport for a client of this version.
     pub(crate) fn open(&mut self, version: Version) -> Peer {
         let connection = self.broker.transport_opened(self.now).unwrap();
-        self.transports.push(Transport {
-            connection,
-            version,
-            decoder: Decoder::from_server(version),
-            unread: BytesMut::new(),
-            incoming: BytesMut::new(),
-            paused: false,
-            writable: true,
-            announced: false,
-            acknowledges: self.acknowledges,
-            to_client: BytesMut::new(),
-            raw: Vec::new(),
-            sent: Vec::new(),
-            closed: None,
-            lost: false,
-            next_id: 1,
-            maximum_packet_size: usize::MAX,
-            receive_maximum: usize::from(u16::MAX),
-            in_flight: BTreeSet::new(),
-            is_answered: false,
-            is_over: false,
-        });
+        let transport = Transport::new(connection, version, self.acknowledges);
+        self.transports.push(transport);
         self.poll();
         Peer(self.transports.len() - 1)
     }
@@ -355,12 +246,7 @@ impl World {
     pub(crate) fn send<'a>(&mut self, peer: Peer, packet: impl Into<Packet<'a>>) {
         let packet = packet.into();
         let transport = self.at(peer);
-        transport.acknowledged(&packet);
-        if let Packet::Connect(Connect { properties, .. }) = &packet {
-            let size = properties.maximum_packet_size();
-            transport.maximum_packet_size = size.map_or(usize::MAX, |size| size as usize);
-            transport.receive_maximum = properties.receive_maximum().unwrap_or(u16::MAX).into();
-        }
+        transport.says(&packet);
         let mut bytes = Vec::new();
         packet.encode(transport.version, &mut bytes).unwrap();
         self.send_bytes(peer, &bytes);
@@ -704,8 +590,7 @@ impl World {
             let transmitted = self.broker.transmit(self.now, connection, limit, &mut self.outgoing);
             while self.outgoing.has_remaining() {
                 let chunk = self.outgoing.chunk();
-                transport.to_client.extend_from_slice(chunk);
-                transport.raw.extend_from_slice(chunk);
+                transport.take(chunk);
                 let len = chunk.len();
                 self.outgoing.advance(len);
             }
@@ -718,20 +603,7 @@ impl World {
                 break;
             }
         }
-        while let Some(packet) =
-            OwnedPacket::decode(&mut transport.decoder, &mut transport.to_client).unwrap()
-        {
-            transport.check_order(&packet);
-            transport.check_limits(&packet);
-            if transport.acknowledges
-                && let Some(answer) = answer(&packet.packet())
-            {
-                transport.acknowledged(&answer);
-                answer.encode(transport.version, &mut transport.unread).unwrap();
-            }
-            transport.sent.push(packet);
-        }
-        assert!(transport.to_client.is_empty(), "whole packets only");
+        transport.look();
     }
 
     /// Time goes by, and the broker is woken when it wants to be: once at a time, unless it has so
