@@ -27,6 +27,7 @@ mod chapter_4_shared;
 mod corners;
 mod known_faults;
 mod last_word;
+mod lone;
 mod misuse;
 mod queue;
 mod random;
