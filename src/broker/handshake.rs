@@ -20,7 +20,7 @@ use crate::error::DecodeError;
 use crate::link::ConnectionId;
 use crate::message::Message;
 use crate::owned_packet::OwnedPacket;
-use crate::packet::{ConnAck, Connect, Packet, Publish};
+use crate::packet::{self, ConnAck, Connect, Packet, Publish};
 use crate::packet_type::{PacketType, Places, Sender};
 use crate::property_id::PropertyId;
 use crate::reason::ReasonCode;
@@ -269,13 +269,16 @@ impl Broker {
             if will.qos > acceptance.maximum_qos {
                 return Err(ReasonCode::QOS_NOT_SUPPORTED);
             }
-            let size = will.topic.len().saturating_add(will.payload.len());
-            if self.will_bytes.saturating_add(size) > self.options.maximum_will_bytes {
-                return Err(ReasonCode::QUOTA_EXCEEDED);
-            }
             if self.authorizer.will(&client, will) != Decision::Allow {
                 return Err(ReasonCode::NOT_AUTHORIZED);
             }
+        }
+        let will = connect.will.as_ref().map(will_of);
+        let size = will.as_ref().map_or(0, |will| will.message.size());
+        let own = existing.map_or(0, |session| self.will_size(session));
+        let others = self.will_bytes.saturating_sub(own);
+        if size > 0 && others.saturating_add(size) > self.options.maximum_will_bytes {
+            return Err(ReasonCode::QUOTA_EXCEEDED);
         }
         let before = existing.and_then(|session| self.session_mut(session)?.connection);
         if let Some(before) = before {
@@ -292,7 +295,20 @@ impl Broker {
             None => (self.begin_session(&client, connect.version)?, false),
         };
         self.attach(number, session, client, &connect, acceptance);
+        if let Some(connection) = self.connection_mut(number) {
+            connection.will = will;
+            self.will_bytes = self.will_bytes.saturating_add(size);
+        }
         Ok(session_present)
+    }
+
+    /// Bytes of the Will that a session, or its connection, holds.
+    fn will_size(&self, number: u32) -> usize {
+        let Some(Some(session)) = self.sessions.get(number) else { return 0 };
+        let connection = session.connection.and_then(|number| self.connection(number));
+        let will = connection.and_then(|connection| connection.will.as_ref());
+        let delayed = session.will.as_ref().map_or(0, |will| will.message.size());
+        will.map_or(delayed, |will| will.message.size().saturating_add(delayed))
     }
 
     /// Joins a connection and its session.
@@ -305,17 +321,7 @@ impl Broker {
         acceptance: &Acceptance<'_>,
     ) {
         let now = self.now;
-        let Self {
-            connections,
-            sessions,
-            options,
-            timers,
-            counters,
-            shared,
-            ready,
-            will_bytes,
-            ..
-        } = self;
+        let Self { connections, sessions, options, timers, counters, shared, ready, .. } = self;
         let Some(Some(connection)) = connections.get_mut(number) else { return };
         let Some(Some(session)) = sessions.get_mut(session_number) else { return };
         let properties = &connect.properties;
@@ -327,20 +333,6 @@ impl Broker {
         connection.requested_expiry = connack::requested_expiry(connect);
         connection.maximum_qos = options.maximum_qos.min(acceptance.maximum_qos);
         connection.keep_alive = connack::keep_alive(connect, options);
-        connection.will = connect.will.as_ref().map(|will| {
-            let publish = Publish {
-                topic: will.topic,
-                payload: will.payload,
-                qos: will.qos,
-                retain: will.retain,
-                properties: will.properties,
-                ..Publish::default()
-            };
-            let message = Message::copy_of(&publish, publish.properties_len());
-            *will_bytes = will_bytes.saturating_add(message.size());
-            let delay_interval = will.properties.will_delay_interval().unwrap_or_default();
-            Box::new(Will { delay_interval, message })
-        });
         if connect.version.is_v5() {
             let offered = properties.topic_alias_maximum().unwrap_or(0);
             connection.link.outgoing_aliases =
@@ -382,4 +374,19 @@ impl Broker {
         by_client.insert_unique(seed.of(client.client_id.as_bytes()), number, hash_of);
         Ok(number)
     }
+}
+
+/// The Will of a CONNECT.
+fn will_of(will: &packet::Will<'_>) -> Box<Will> {
+    let publish = Publish {
+        topic: will.topic,
+        payload: will.payload,
+        qos: will.qos,
+        retain: will.retain,
+        properties: will.properties,
+        ..Publish::default()
+    };
+    let message = Message::copy_of(&publish, publish.properties_len());
+    let delay_interval = will.properties.will_delay_interval().unwrap_or_default();
+    Box::new(Will { delay_interval, message })
 }

@@ -60,7 +60,7 @@ pub struct Retained {
 pub struct RetainedLimits {
     /// Messages; 100,000 unless set.
     pub maximum_count: usize,
-    /// Bytes of all messages together, with their topics, 64 for each level of these, their
+    /// Bytes of all messages together, with their topics, these again and 64 for each level, their
     /// properties, and the names of their publishers; 64 MiB unless set.
     pub maximum_bytes: usize,
 }
@@ -363,10 +363,11 @@ impl Retained {
     }
 }
 
-/// Bytes that a retained message holds: its own, those of who published it, and some for each level
-/// of its topic.
+/// Bytes that a retained message holds: its own, those of who published it, and the levels of its
+/// topic.
 fn size(message: &Message, publisher: Option<&Client>) -> usize {
-    let levels = topic::level_count(message.topic()).saturating_mul(LEVEL);
+    let topic = message.topic();
+    let levels = topic::level_count(topic).saturating_mul(LEVEL).saturating_add(topic.len());
     let publisher = publisher.map_or(0, Client::size);
     message.size().saturating_add(levels).saturating_add(publisher)
 }
@@ -418,9 +419,9 @@ mod tests {
         let first = message("a/b", "first").with_qos(QoS::ExactlyOnce);
         let last = message("a/b", "2").with_qos(QoS::AtMostOnce);
         assert_eq!(retained.insert(NOW, first.clone(), None), Ok(None));
-        assert_eq!(retained.bytes(), 8 + 2 * LEVEL);
+        assert_eq!(retained.bytes(), 11 + 2 * LEVEL);
         assert_eq!(retained.insert(NOW, last.clone(), Some(LATER)), Ok(Some(first)));
-        assert_eq!((retained.len(), retained.bytes()), (1, 4 + 2 * LEVEL));
+        assert_eq!((retained.len(), retained.bytes()), (1, 7 + 2 * LEVEL));
         assert_eq!(retained.get(NOW, "a/b"), Some((&last, Some(LATER))));
         assert_eq!(retained.get(NOW, "a"), None);
         assert_eq!(retained.remove("a/b"), Some(last));
@@ -434,7 +435,7 @@ mod tests {
         let packet = OwnedPacket::from_frame(frame, Version::V3_1_1, Sender::Client).unwrap();
         let message = packet.message().unwrap();
         drop(packet);
-        let mut retained = limited(1, 7 + 2 * LEVEL);
+        let mut retained = limited(1, 10 + 2 * LEVEL);
         assert_eq!(retained.insert(NOW, message.clone(), None), Ok(None));
         let (kept, _) = retained.get(NOW, "a/b").unwrap();
         assert_eq!(*kept, message);
@@ -491,7 +492,7 @@ mod tests {
         assert_eq!(matched(&mut retained, NOW, "a/+"), ["a/1", "a/2"]);
         assert_eq!(retained.len(), 2);
         assert_eq!(matched(&mut retained, LATER, "#"), ["a/2"]);
-        assert_eq!((retained.len(), retained.bytes()), (1, 4 + 2 * LEVEL));
+        assert_eq!((retained.len(), retained.bytes()), (1, 7 + 2 * LEVEL));
         assert_eq!(
             retained.iter().map(|(message, _)| message.topic()).collect::<Vec<_>>(),
             ["a/2"]
@@ -500,7 +501,7 @@ mod tests {
 
     #[test]
     fn limits_refuse_what_is_new_and_leave_what_is_there() {
-        const BYTES: usize = 12 + 2 * LEVEL;
+        const BYTES: usize = 14 + 2 * LEVEL;
         let mut retained = limited(2, BYTES);
         assert_eq!(retained.insert(NOW, message("a", "12345"), None), Ok(None));
         let refused = retained.insert(NOW, message("b", "123456"), None);

@@ -251,11 +251,18 @@ impl Broker {
         } else {
             session.queue.push(delivery, size, expires);
             if session.queue.next_ready().is_none() {
+                if session.connection.is_some() && session.is_half_full(&self.options) {
+                    self.work = self.work.max(self.options.work_budget);
+                }
                 return;
             }
         }
         if let Some(connection) = session.connection {
             self.ready.announce(connection);
+            if session.is_half_full(&self.options) {
+                // So that who reads fast loses nothing, outputs come first.
+                self.work = self.work.max(self.options.work_budget);
+            }
         }
     }
 

@@ -90,6 +90,13 @@ impl Session {
         len == 0 || len < options.maximum_queued_messages && bytes <= options.maximum_queued_bytes
     }
 
+    /// Whether half of the room is taken.
+    #[inline]
+    pub(super) fn is_half_full(&self, options: &Options) -> bool {
+        self.queue.len() > options.maximum_queued_messages / 2
+            || self.queue.bytes() > options.maximum_queued_bytes / 2
+    }
+
     /// Whether it is the turn of retained messages: they take no more than half of the room that
     /// there is, so that others find some.
     #[inline]

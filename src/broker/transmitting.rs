@@ -118,13 +118,17 @@ impl Broker {
         true
     }
 
-    /// A client that takes what waits for it is not blamed for what is not read from it meanwhile.
+    /// A client that takes what waits for it is not blamed for what is not read from it meanwhile,
+    /// and is read again when it has taken all that it was answered.
     fn was_heard(&mut self, number: u32) {
         let now = self.now;
         if let Some(found) = self.connection_mut(number)
             && found.paused == Some(Pause::Client)
         {
             found.last_received = now;
+            if found.acks.is_empty() {
+                self.resume(number, Pause::Client);
+            }
         }
     }
 
@@ -149,12 +153,10 @@ impl Broker {
         };
         let session_number = connection.session;
         let session = session_number.and_then(|number| sessions.get_mut(number)?.as_mut());
-        let mut was_answered = false;
-        if connection.link.has_control() || !connection.acks.is_empty() {
-            if !connection.pull_answers(log, limit, out) {
-                return Pulled::More;
-            }
-            was_answered = connection.acks.is_empty();
+        if (connection.link.has_control() || !connection.acks.is_empty())
+            && !connection.pull_answers(log, limit, out)
+        {
+            return Pulled::More;
         }
         let (mut pulled, mut is_plain) = (Pulled::All, false);
         if let (Some(session), Some(number)) = (session, session_number) {
@@ -181,9 +183,6 @@ impl Broker {
                 self.finish(connection_number);
                 return pulled;
             }
-        }
-        if was_answered {
-            self.resume(connection_number, Pause::Client);
         }
         pulled
     }
