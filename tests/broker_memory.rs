@@ -140,7 +140,7 @@ fn an_idle_connected_session_with_one_subscription_takes_a_kibibyte_at_most() {
     let (mut most, mut most_used) = (0, 0);
     for version in [Version::V3_1_1, Version::V5] {
         // It is the same in 3.1.1, and takes a while.
-        let many = if version.is_v5() { 100_000 } else { 10_000 };
+        let many = if version.is_v5() { 100_000 } else { 20_000 };
         for count in [1_000, many] {
             let [fresh, used] = bytes_per_session(version, count);
             println!("{version}, {count} sessions: {fresh} bytes each, {used} after messages");

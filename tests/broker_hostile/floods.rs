@@ -404,3 +404,23 @@ fn what_was_held_for_a_flood_is_given_back_when_it_is_over() {
         assert!(held < 300_000, "{held}");
     }
 }
+
+#[test]
+fn a_reader_that_takes_everything_at_once_loses_nothing_of_one_large_read() {
+    // Whatever the limits of its queue: outputs drain in between.
+    for version in [Version::V3_1_1, Version::V5] {
+        for maximum in [50, 1_000] {
+            for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
+                let mut world =
+                    World::new(options_with(|options| options.maximum_queued_messages = maximum));
+                let reader = world.up(version, "reader");
+                world.subscribe(reader, "t", QoS::AtMostOnce);
+                let peer = world.up(version, "c");
+                let one = encode(version, publish("t", qos, 1, "x"));
+                world.send_bytes(peer, &one.repeat(900));
+                let heard = world.packets(reader).len();
+                assert_eq!(heard, 900, "{version} QoS {qos}, {maximum} in a queue");
+            }
+        }
+    }
+}

@@ -1,4 +1,23 @@
-//! What went wrong in brokers, row by row, where no other file has it.
+//! What went wrong in brokers, row by row, where no other file has it. The others:
+//!
+//! | what happened | test |
+//! |---|---|
+//! | names of `#` and `+` opened what patterns protect | `names::an_authorizer_sees_names_as_they_are_and_they_open_nothing` |
+//! | a topic that begins with `$` stopped it | `names::topics_that_begin_with_a_dollar_sign_are_topics` |
+//! | a topic whose first letter has several bytes stopped it | `names::topics_that_begin_with_a_letter_of_several_bytes_are_topics` |
+//! | a Will delayed for longer than its session was used when it was gone | `wills::a_will_comes_at_the_end_of_its_delay_or_of_the_session_whichever_is_first` |
+//! | a filter of 65,400 levels overflowed the stack | `large::deep_topics_and_filters_end_nowhere_and_overflow_nothing` |
+//! | combinations of `+` took 71 ms a match | `large::filters_made_to_blow_up_matching_take_time_in_proportion_to_themselves` |
+//! | Keep Alive was abused to hold connections | `silence`, and below |
+//! | CONNACK, a topic of length 0, an empty SUBSCRIBE, `$share/ab`, a property length of five bytes stopped it | `broken` |
+//! | crafted CONNECTs and Will Properties leaked memory | `churn::refused_and_crafted_connects_leave_nothing_behind` |
+//! | thousands of User Properties took quadratic time | `large::thousands_of_user_properties_in_connect_take_time_in_proportion` |
+//! | one identifier at QoS 2 again and again made memory grow | `floods::messages_at_qos_2_that_repeat_one_identifier_take_no_room` |
+//! | crafted messages made memory grow | `floods` |
+//! | take-overs raced with changes of subscriptions | `churn::a_take_over_amid_changes_to_the_subscriptions_leaves_them_whole` |
+//! | retained messages were dropped by the limit of the queue | `large::retained_messages_are_not_dropped_by_the_limit_of_the_queue` |
+//!
+//! Frames of WebSocket and what bridges do are not this crate's.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};

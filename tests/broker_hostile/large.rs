@@ -404,3 +404,84 @@ fn a_message_for_a_group_in_which_nobody_has_room_takes_time_in_proportion() {
         assert_eq!(world.raw(*peer).len(), 40);
     });
 }
+
+#[test]
+fn retained_messages_of_any_shape_hold_no_more_than_the_limits_say() {
+    type Shape = fn(usize) -> (String, Vec<u8>, Vec<Property<'static>>);
+    let rows: [(&str, Shape); 6] = [
+        ("short", |number| (format!("{number}"), vec![7], Vec::new())),
+        ("many levels of their own", |number| {
+            (format!("{number}/").repeat(127) + "x", vec![7], Vec::new())
+        }),
+        ("many empty levels", |number| (format!("{number}{}", "/".repeat(127)), vec![7], vec![])),
+        ("a long level of their own", |number| {
+            (format!("{number}{}", "x".repeat(4_000)), vec![7], Vec::new())
+        }),
+        ("large payloads", |number| (format!("{number}"), vec![7; 20_000], Vec::new())),
+        ("many properties", |number| {
+            (format!("{number}"), vec![7], vec![Property::UserProperty("", ""); 2_000])
+        }),
+    ];
+    let mut limits = RetainedLimits::default();
+    (limits.maximum_count, limits.maximum_bytes) = (2_000, 1_000_000);
+    for (what, shape) in rows {
+        let mut world = World::new(options_with(|options| options.retained = limits));
+        let peer = world.up(Version::V5, &"c".repeat(1_000));
+        world.ignore(peer);
+        let before = memory::held();
+        for number in 0..1_200 {
+            let (topic, payload, properties) = shape(number);
+            let properties = Properties::List(&properties);
+            let retain = Publish {
+                topic: &topic,
+                payload: &payload,
+                properties,
+                retain: true,
+                ..Publish::default()
+            };
+            world.send(peer, retain);
+        }
+        let held = memory::held() - before;
+        let count = world.broker.counters().retained_messages;
+        println!("{what}: {count} messages in {held} bytes");
+        // The text of a level is in the table of levels, too.
+        assert!(held < 2 * 1_000_000 + count as isize * 256, "{what}: {held}");
+        assert!(world.broker.counters().not_retained > 0);
+    }
+}
+
+#[test]
+fn subscriptions_of_any_shape_hold_no_more_than_the_limits_say() {
+    type Shape = fn(usize) -> String;
+    let rows: [(&str, Shape); 5] = [
+        ("short", |number| format!("{number}")),
+        ("a long level of their own", |number| format!("+/{number}{}", "x".repeat(980))),
+        ("many levels of their own", |number| format!("+/{}x", format!("{number}/").repeat(60))),
+        ("many empty levels", |number| format!("{number}{}#", "/".repeat(60))),
+        ("groups of their own", |number| format!("$share/{number}/+/{number}")),
+    ];
+    for (what, shape) in rows {
+        let mut world = World::new(options_with(|options| {
+            options.maximum_subscriptions = 500;
+            options.maximum_subscriptions_per_session = 500;
+            options.maximum_topic_length = 1_000;
+            options.maximum_topic_levels = 64;
+        }));
+        let peer = world.up(Version::V5, "c");
+        let before = memory::held();
+        for number in 0..600 {
+            let filter = shape(number);
+            let one = [Subscription::new(&filter, QoS::AtMostOnce)];
+            world.send(peer, Subscribe::new(id(1), &one));
+            let _ = world.raw(peer);
+        }
+        assert_eq!(world.broker.counters().subscriptions, 500, "{what}");
+        let held = memory::held() - before;
+        println!("{what}: {held} bytes");
+        // The longest filter, and for each level a place in the tree and in the table of levels.
+        assert!(held < 500 * (1_000 + 64 * 128 + 256), "{what}: {held}");
+        // All of it is given back.
+        world.lose(peer);
+        assert!(memory::held() - before < 32 * 1_024, "{what}");
+    }
+}

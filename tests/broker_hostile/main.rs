@@ -13,6 +13,7 @@ mod known_machine_faults;
 mod large;
 mod limits;
 mod listener;
+mod lone;
 #[path = "../support/counting.rs"]
 mod memory;
 mod names;

@@ -193,6 +193,7 @@ fn run(seed: u64) {
     let mut random = Random(seed);
     let breaks = seed % 2 == 1;
     let mut world = World::new(options(&mut random));
+    world.limit = random.pick(&[1, 30, 1 << 16]);
     let mut clients: Vec<Client> = Vec::new();
     for _ in 0..250 {
         if clients.len() < 2 || random.one_in(12) {

@@ -205,3 +205,89 @@ fn a_will_is_held_once_however_many_want_it() {
     }
     assert_eq!(world.broker.counters().stored_messages, 0);
 }
+
+/// A CONNECT with a Will of so many bytes of payload, and of properties.
+fn large_will(world: &mut World, client_id: &str, payload: usize, words: &str) -> Peer {
+    let payload = vec![7; payload];
+    let properties = [Property::WillDelayInterval(10), Property::UserProperty("k", words)];
+    let properties = Properties::List(&properties);
+    let will = Some(Will { topic: "will", payload: &payload, properties, ..Will::default() });
+    let properties = Properties::List(&[Property::SessionExpiryInterval(60)]);
+    let connect = Connect { clean_start: false, will, properties, ..of(Version::V5, client_id) };
+    world.connect(&connect)
+}
+
+#[test]
+fn wills_are_bounded_with_their_properties() {
+    let mut world = World::new(options_with(|options| options.maximum_will_bytes = 10_000));
+    for (payload, words, code) in [(9_000, 0, 0), (11_000, 0, 0x97), (0, 11_000, 0x97)] {
+        let peer = large_will(&mut world, "c", payload, &"x".repeat(words));
+        assert_eq!(world.raw(peer)[3], code, "{payload} and {words} bytes");
+        let _ = world.broker.end_session(world.now, "c");
+        world.poll();
+        assert_eq!(world.broker.counters().will_bytes, 0);
+    }
+}
+
+#[test]
+fn who_has_a_will_can_come_back_with_it_when_there_is_no_room_for_another() {
+    let mut world = World::new(options_with(|options| options.maximum_will_bytes = 10_000));
+    let mut peer = large_will(&mut world, "c", 9_000, "");
+    assert_eq!(world.raw(peer)[3], 0);
+    let other = large_will(&mut world, "other", 9_000, "");
+    assert_eq!(world.raw(other)[3], 0x97);
+    // While its old connection is there, and when that is gone and its Will waits.
+    for is_lost in [false, true] {
+        if is_lost {
+            world.lose(peer);
+        }
+        peer = large_will(&mut world, "c", 9_000, "");
+        assert_eq!(world.raw(peer)[3], 0, "lost before: {is_lost}");
+    }
+}
+
+#[test]
+fn a_will_that_is_gone_makes_room_however_it_went() {
+    type End = fn(&mut World, Peer);
+    let rows: [(&str, End); 9] = [
+        ("lost, and its delay is over", |world, peer| {
+            world.lose(peer);
+            world.wait_secs(10);
+        }),
+        ("lost, and its session is over", |world, peer| {
+            world.lose(peer);
+            world.wait_secs(60);
+        }),
+        ("disconnected", |world, peer| world.send(peer, Disconnect::default())),
+        ("disconnected with its Will", |world, peer| {
+            world.send_bytes(peer, &[0xe0, 1, 4]);
+            world.wait_secs(10);
+        }),
+        ("a session that is ended", |world, _| {
+            world.broker.end_session(world.now, "c").unwrap();
+            world.poll();
+        }),
+        ("a clean start", |world, _| {
+            let _ = world.up(Version::V5, "c");
+        }),
+        ("one without a Will that takes over", |world, _| {
+            let _ = world.join_again(&crate::world::lasting(Version::V5, "c"));
+            world.wait_secs(10);
+        }),
+        ("one that comes back without a Will", |world, peer| {
+            world.lose(peer);
+            let _ = world.join_again(&crate::world::lasting(Version::V5, "c"));
+        }),
+        ("a broken packet", |world, peer| {
+            world.send_bytes(peer, &[0, 0]);
+            world.wait_secs(10);
+        }),
+    ];
+    for (what, end) in rows {
+        let mut world = World::default();
+        let peer = large_will(&mut world, "c", 9_000, "words");
+        assert!(world.broker.counters().will_bytes > 9_000);
+        end(&mut world, peer);
+        assert_eq!(world.broker.counters().will_bytes, 0, "{what}");
+    }
+}

@@ -36,6 +36,8 @@ pub(crate) struct World {
     pub(crate) now: Instant,
     /// When the broker wants to be woken.
     pub(crate) deadline: Option<Instant>,
+    /// How much is pulled at once, in bytes.
+    pub(crate) limit: usize,
     /// Whether each CONNECT is accepted at once.
     pub(crate) accepts: bool,
     /// Events beside connections.
@@ -70,6 +72,7 @@ impl World {
             broker: Broker::new(options, Box::new(authorizer)),
             now: Instant::from_micros(START),
             deadline: None,
+            limit: 1 << 16,
             accepts: true,
             events: Vec::new(),
             transports: Vec::new(),
@@ -223,7 +226,7 @@ impl World {
             return;
         }
         loop {
-            let left = self.broker.transmit(self.now, *connection, 1 << 16, &mut self.outgoing);
+            let left = self.broker.transmit(self.now, *connection, self.limit, &mut self.outgoing);
             while self.outgoing.has_remaining() {
                 let chunk = self.outgoing.chunk();
                 let len = chunk.len();
