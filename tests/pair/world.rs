@@ -217,10 +217,14 @@ impl World {
 
     fn timeouts(&mut self) {
         let now = self.instant();
-        if self.deadline.is_some_and(|deadline| deadline <= self.now) {
+        // With a small budget one call does not do all that is due.
+        for round in 0.. {
+            if self.deadline.is_none_or(|deadline| deadline > self.now) {
+                break;
+            }
+            assert!(round < 100, "no end of what is due");
             self.broker.handle_timeout(now);
             self.poll_broker();
-            assert!(self.deadline.is_none_or(|deadline| deadline > self.now), "due again at once");
         }
         for at in 0..CLIENTS {
             if self.nodes[at].deadline.is_some_and(|deadline| deadline <= self.now) {

@@ -71,7 +71,8 @@ impl Actor {
         self.connection = Some(id);
         self.client_id = client_id;
         self.version = version;
-        self.receive_maximum = receive_maximum.into();
+        // Before 5.0 nobody tells a client of a limit.
+        self.receive_maximum = if version.is_v5() { receive_maximum.into() } else { 10 };
         if !present {
             self.published.clear();
         }
@@ -146,6 +147,11 @@ impl Actor {
     /// Whether it may ask for something more.
     pub(crate) fn may_ask(&self) -> bool {
         self.awaited.len() < 5
+    }
+
+    /// Whether more of its messages are on their way than a broker of 5.0 takes.
+    pub(crate) fn is_ahead_of(&self, receive_maximum: u16) -> bool {
+        self.published.len() > receive_maximum.into()
     }
 
     /// Whether it may publish at QoS 1 and 2. v5 [MQTT-3.3.4-7]

@@ -35,6 +35,11 @@ impl World<'_> {
         assert_eq!(counted, (sessions, connected, subscriptions));
         let open = self.connections.iter().filter(|connection| !connection.gone).count();
         assert_eq!(counters.connections, open);
+        for connection in self.connections.iter().filter(|connection| connection.cause.is_none()) {
+            // It goes on when its client has taken what there is, or the application has answered.
+            let may_wait = connection.announced || connection.waits;
+            assert!(!connection.paused || may_wait, "{:?} is paused for ever", connection.id);
+        }
         self.compare();
     }
 

@@ -56,7 +56,7 @@ impl World<'_> {
 
     /// A client connects without limits, to the session that it has if it has one.
     fn come_back(&mut self, slot: usize) {
-        let version = if slot < 2 { self.actors[slot].version } else { Version::V5 };
+        let version = self.actors[slot].version;
         let client_id = self.actors[slot].client_id.clone();
         if client_id.is_empty() {
             return;

@@ -32,7 +32,7 @@ impl World<'_> {
             (7, _) => self.unsubscribe(slot),
             (8..=15, _) => self.publish(slot),
             (16..=19, Some(id)) => {
-                let limit = self.input.pick(&[1 << 20, 1, 100]);
+                let limit = self.input.pick(&[1 << 20, 1, 100, 4]);
                 self.pull(id, limit);
                 self.consume(id, usize::MAX);
             }
@@ -70,8 +70,10 @@ impl World<'_> {
 
     pub(crate) fn connect(&mut self, slot: usize) {
         let is_known = slot < 4 || !self.actors[slot].client_id.is_empty();
+        let is_ahead = self.actors[slot].is_ahead_of(self.setup.options.receive_maximum);
         let input = &mut self.input;
         let version = match slot {
+            _ if is_ahead => Version::V3_1_1,
             0 | 1 => input.pick(&[Version::V5, Version::V3_1_1, Version::V3_1]),
             4 => input.pick(&[Version::V5, Version::V3_1_1]),
             _ => Version::V5,

@@ -131,7 +131,8 @@ impl<'a> World<'a> {
 
     /// The broker is woken, and has nothing more to do at this moment then.
     pub(crate) fn wake(&mut self) {
-        for _ in 0..8 {
+        // With a small budget one call does not do all that is due.
+        for _ in 0..1_000 {
             let now = self.instant();
             if let Some(model) = self.model.as_mut() {
                 model.advance(now.as_micros());
