@@ -63,7 +63,9 @@ impl Outgoing {
     #[inline]
     pub(crate) fn begin(&mut self, connection: u64) {
         if self.connection != connection {
-            self.clear();
+            if !self.is_empty() {
+                self.clear();
+            }
             self.connection = connection;
         }
     }

@@ -13,6 +13,8 @@ use proptest::prelude::*;
 
 #[path = "../fuzz/src/bodies/client/mod.rs"]
 mod client;
+#[path = "../fuzz/src/bodies/input.rs"]
+mod input;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]

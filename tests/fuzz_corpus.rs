@@ -14,10 +14,14 @@
 use std::fs;
 use std::path::Path;
 
+#[path = "../fuzz/src/bodies/broker/mod.rs"]
+mod broker;
 #[path = "../fuzz/src/bodies/client/mod.rs"]
 mod client;
 #[path = "../fuzz/src/bodies/decode.rs"]
 mod decode;
+#[path = "../fuzz/src/bodies/input.rs"]
+mod input;
 #[cfg(feature = "arbitrary")]
 #[path = "../fuzz/src/bodies/round_trip.rs"]
 mod round_trip;
@@ -39,6 +43,11 @@ fn replay(target: &str, body: fn(&[u8])) {
         count += 1;
     }
     assert_ne!(count, 0, "{} is empty", directory.display());
+}
+
+#[test]
+fn a_broker_keeps_its_promises() {
+    replay("broker", broker::run);
 }
 
 #[test]

@@ -22,6 +22,7 @@ fn replay(target: &str, mut body: impl FnMut(&[u8])) {
 
 #[test]
 fn the_bodies_hold_for_the_corpus() {
+    replay("broker", bodies::broker::run);
     replay("client", bodies::client::run);
     replay("decode", bodies::decode::run);
     replay("round_trip", bodies::round_trip::run);

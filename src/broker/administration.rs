@@ -130,6 +130,7 @@ impl Broker {
             subscriptions: self.subscriptions.len().saturating_add(self.shared.len()),
             retained_messages: self.retained.len(),
             retained_bytes: self.retained.bytes(),
+            will_bytes: self.will_bytes,
             stored_messages: self.messages.len(),
             stored_bytes: self.messages.bytes(),
             ..self.counters

@@ -158,7 +158,11 @@ impl Broker {
             self.messages.release(message);
         }
         if let Some(session) = session {
-            self.leave(session, will.filter(|_| cause.publishes_will()));
+            let is_published = cause.publishes_will();
+            if let Some(will) = will.as_ref().filter(|_| !is_published) {
+                self.forget_will(&will.message);
+            }
+            self.leave(session, will.filter(|_| is_published));
         }
         true
     }
@@ -188,7 +192,8 @@ impl Broker {
             let Will { delay_interval, message } = *will;
             let delay = delay_interval.min(expiry);
             if delay == 0 {
-                self.wills.push_back((message, session.client.clone()));
+                let client = session.client.clone();
+                self.will_is_due(message, client);
             } else {
                 // v5 [MQTT-3.1.2-8] [MQTT-3.1.3-9]
                 session.will = Some(Box::new(DelayedWill { at: after(delay), message }));
@@ -225,7 +230,7 @@ impl Broker {
         }
         if let Some(will) = session.will.take() {
             // At the end of the session, if its delay is not over. v5 [MQTT-3.1.2-8]
-            self.wills.push_back((will.message, session.client.clone()));
+            self.will_is_due(will.message, session.client.clone());
         }
         for entry in session.queue.into_entries() {
             // v5 4.8.2: another member gets what was not acknowledged, but not what this one may

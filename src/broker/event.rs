@@ -198,6 +198,8 @@ pub struct Counters {
     pub retained_messages: usize,
     /// Bytes of these.
     pub retained_bytes: usize,
+    /// Bytes of the Wills now.
+    pub will_bytes: usize,
     /// Messages now that wait in queues, each counted once.
     pub stored_messages: usize,
     /// Bytes of these.

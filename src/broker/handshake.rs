@@ -270,6 +270,10 @@ impl Broker {
             if will.qos > acceptance.maximum_qos {
                 return Err(ReasonCode::QOS_NOT_SUPPORTED);
             }
+            let size = will.topic.len().saturating_add(will.payload.len());
+            if self.will_bytes.saturating_add(size) > self.options.maximum_will_bytes {
+                return Err(ReasonCode::QUOTA_EXCEEDED);
+            }
             if self.authorizer.will(&client, will) != Decision::Allow {
                 return Err(ReasonCode::NOT_AUTHORIZED);
             }
@@ -302,13 +306,21 @@ impl Broker {
         acceptance: &Acceptance<'_>,
     ) {
         let now = self.now;
-        let Self { connections, sessions, options, timers, counters, shared, ready, .. } = self;
+        let Self {
+            connections,
+            sessions,
+            options,
+            timers,
+            counters,
+            shared,
+            ready,
+            will_bytes,
+            ..
+        } = self;
         let Some(Some(connection)) = connections.get_mut(number) else { return };
         let Some(Some(session)) = sessions.get_mut(session_number) else { return };
         let properties = &connect.properties;
         connection.session = Some(session_number);
-        let maximum_packet_size = connection.link.maximum_packet_size;
-        ready.connect(number, client.clone(), connect.version, maximum_packet_size);
         connection.phase = Phase::Up;
         connection.link.deadline = None;
         connection.link.decoder.set_maximum_packet_size(options.maximum_packet_size);
@@ -328,6 +340,7 @@ impl Broker {
                 ..Publish::default()
             };
             let message = Message::copy_of(&publish, publish.properties_len());
+            *will_bytes = will_bytes.saturating_add(message.size());
             let delay_interval = will.properties.will_delay_interval().unwrap_or_default();
             Box::new(Will { delay_interval, message })
         });
@@ -337,6 +350,10 @@ impl Broker {
                 OutgoingAliases::new(offered.min(options.outgoing_topic_aliases));
             connection.link.incoming_aliases = IncomingAliases::new(options.topic_alias_maximum);
         }
+        let link = &connection.link;
+        let is_bare = link.outgoing_aliases.are_off();
+        let maximum_packet_size = link.maximum_packet_size;
+        ready.connect(number, client.clone(), link.version, maximum_packet_size, is_bare);
         session.client = client;
         session.version = connect.version;
         session.connection = Some(number);
@@ -347,8 +364,13 @@ impl Broker {
         session.expiry_maximum =
             options.maximum_session_expiry_interval.min(acceptance.maximum_session_expiry_interval);
         session.expiry_interval = connack::requested_expiry(connect).min(session.expiry_maximum);
-        (session.expires, session.will) = (None, None);
+        session.expires = None;
+        // v5 [MQTT-3.1.3-9]
+        let cancelled = session.will.take();
         timers.cancel(Timer::Session(session_number), &mut session.timer);
+        if let Some(will) = cancelled {
+            self.forget_will(&will.message);
+        }
     }
 
     /// A new session. v5 4.1

@@ -62,6 +62,8 @@ pub struct Broker {
     pub(super) resumed: VecDeque<ConnectionId>,
     /// Connections to be shut down.
     pub(super) closed: VecDeque<ConnectionId>,
+    /// Bytes of the Wills that are held.
+    pub(super) will_bytes: usize,
     /// Wills that are due.
     pub(super) wills: VecDeque<(Message, Arc<Client>)>,
     /// Sessions for which there was more than may wait, to be disconnected.
@@ -161,6 +163,17 @@ impl Broker {
             let deadline = session.deadline();
             self.timers.set(Timer::Session(number), &mut session.timer, deadline);
         }
+    }
+
+    /// A Will is to be published, which is not held any more.
+    pub(super) fn will_is_due(&mut self, message: Message, client: Arc<Client>) {
+        self.will_bytes = self.will_bytes.saturating_sub(message.size());
+        self.wills.push_back((message, client));
+    }
+
+    /// A Will is not held any more.
+    pub(super) fn forget_will(&mut self, message: &Message) {
+        self.will_bytes = self.will_bytes.saturating_sub(message.size());
     }
 
     /// Does what follows from what was done: Wills are published, and sessions with too much to be

@@ -152,6 +152,7 @@ impl Broker {
             later: VecDeque::new(),
             resumed: VecDeque::new(),
             closed: VecDeque::new(),
+            will_bytes: 0,
             wills: VecDeque::new(),
             overflowed: VecDeque::new(),
             scratch: Scratch::new(),
@@ -249,7 +250,7 @@ impl Broker {
             return self.end_session_numbered(number);
         }
         if let Some(will) = session.will.take_if(|will| will.at <= now) {
-            self.wills.push_back((will.message, client));
+            self.will_is_due(will.message, client);
         }
         self.schedule_session(number);
     }

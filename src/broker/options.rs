@@ -111,6 +111,10 @@ pub struct Options {
     /// How many messages may be on their way to one client unacknowledged, if its Receive Maximum
     /// is not lower, 1 to 65,535. The default is 100.
     pub maximum_in_flight: u16,
+    /// How many bytes all Wills together may hold, those of clients that are connected and those that
+    /// wait for their delays: a client whose Will is too much is refused with 0x97. The default is
+    /// 64 MiB.
+    pub maximum_will_bytes: usize,
     /// The longest Will Delay Interval, in seconds: a client that wants a longer one is refused
     /// with 0x97. The default is 0xFFFFFFFF: any.
     pub maximum_will_delay_interval: u32,
@@ -173,6 +177,7 @@ impl Options {
             maximum_queued_bytes: 4 << 20,
             overflow: Overflow::default(),
             maximum_in_flight: 100,
+            maximum_will_bytes: 64 << 20,
             maximum_will_delay_interval: u32::MAX,
             work_budget: 1_000,
         }

@@ -19,9 +19,10 @@ struct Lane {
     version: Version,
     /// Whether the wrapper was told of bytes, or is about to be, and has not pulled them all.
     is_announced: bool,
-    /// Whether there was nothing to be sent but messages since all was pulled, and they go out as
-    /// they are.
+    /// Whether there was nothing to be sent but one message since all was pulled.
     is_plain: bool,
+    /// Whether messages go out as they are, without aliases.
+    is_bare: bool,
     /// The message that is all there is to be sent.
     direct: Option<MessageKey>,
     client: Option<Arc<Client>>,
@@ -52,6 +53,7 @@ impl Ready {
             version: Version::V5,
             is_announced: false,
             is_plain: false,
+            is_bare: false,
             direct: None,
             client: None,
         };
@@ -64,17 +66,20 @@ impl Ready {
         }
     }
 
-    /// A connection has a client, which may be sent messages as they are when nothing else is.
+    /// A connection has a client, which may be sent messages as they are, if it `is_bare` of
+    /// aliases.
     pub(super) fn connect(
         &mut self,
         number: u32,
         client: Arc<Client>,
         version: Version,
         maximum_packet_size: u32,
+        is_bare: bool,
     ) {
         if let Some(lane) = self.lanes.get_mut(number as usize) {
             lane.client = Some(client);
             (lane.version, lane.maximum_packet_size) = (version, maximum_packet_size);
+            lane.is_bare = is_bare;
         }
     }
 
@@ -138,10 +143,13 @@ impl Ready {
         None
     }
 
-    /// The message that is all that a connection is to be sent, if that is so.
+    /// The message that is all that a connection is to be sent, if it goes out as it is.
     #[inline]
     pub(super) fn direct(&self, number: u32, id: ConnectionId) -> Option<Direct<'_>> {
-        let lane = self.lanes.get(number as usize).filter(|lane| lane.id == id && lane.is_plain)?;
+        let lane = self
+            .lanes
+            .get(number as usize)
+            .filter(|lane| lane.id == id && lane.is_plain && lane.is_bare)?;
         Some(Direct {
             message: lane.direct?,
             version: lane.version,
@@ -170,7 +178,7 @@ impl Ready {
         self.lanes.get(number as usize).is_some_and(|lane| lane.direct.is_some())
     }
 
-    /// All was pulled; `is_plain` if messages can be sent as they are from now on.
+    /// All was pulled; `is_plain` if nothing is to be sent but messages from now on.
     #[inline]
     pub(super) fn ran_dry(&mut self, number: u32, is_plain: bool) {
         if let Some(lane) = self.lanes.get_mut(number as usize) {

@@ -51,9 +51,12 @@ impl Broker {
                 false => 0,
             };
             let others = behind.get(..same).unwrap_or_default();
-            let delivery = Delivery::merge(message, publish.qos, publish.retain, first, others);
+            let (qos, retain) = (publish.qos, publish.retain);
+            let delivery = Delivery::merge(message, qos, retain, first, others);
             sessions = sessions.saturating_add(1);
-            self.deliver(first.session, delivery);
+            if !self.offer(first.session, &delivery) {
+                self.deliver(first.session, delivery);
+            }
             left = behind.get(same..).unwrap_or_default();
         }
         if has_groups {
@@ -193,19 +196,27 @@ impl Broker {
         }
     }
 
+    /// Has a message sent as it is to a session for which nothing else waits; `false` if that is not
+    /// so.
+    #[inline]
+    fn offer(&mut self, number: u32, delivery: &Delivery) -> bool {
+        let Some(Some(session)) = self.sessions.get(number) else { return false };
+        let Some(connection) = session.connection.filter(|_| delivery.is_plain()) else {
+            return false;
+        };
+        let is_taken = self.ready.offer(connection, delivery.message);
+        if is_taken {
+            self.messages.acquire(delivery.message);
+        }
+        is_taken
+    }
+
     /// Puts a delivery into the queue of a session, if there is room, and has the connection told.
     #[inline]
     pub(super) fn deliver(&mut self, number: u32, delivery: Delivery) {
-        let Some(Some(session)) = self.sessions.get_mut(number) else { return };
-        if let Some(connection) = session.connection
-            && delivery.is_plain()
-            && self.ready.offer(connection, delivery.message)
-        {
-            self.messages.acquire(delivery.message);
-            return;
-        }
         let Some(stored) = self.messages.get(delivery.message) else { return };
         let (size, expires) = (delivery.size(stored), stored.expires);
+        let Some(Some(session)) = self.sessions.get_mut(number) else { return };
         if session.connection.is_none() && delivery.qos == QoS::AtMostOnce {
             return;
         }

@@ -34,8 +34,12 @@ impl Broker {
         self.check_subscribe(subscribe, version)?;
         let identifier = subscribe.properties.subscription_identifiers().next();
         let mut reason_codes = Vec::new();
-        for subscription in subscribe.subscriptions.iter() {
-            let reason_code = if !self.has_room_for(&subscription, version) {
+        let most = self.options.maximum_subscriptions_per_session;
+        for (index, subscription) in subscribe.subscriptions.iter().enumerate() {
+            let reason_code = if index >= most {
+                // Whatever it is, it is one more than there may be: one packet is not to take long.
+                ReasonCode::QUOTA_EXCEEDED
+            } else if !self.has_room_for(&subscription, version) {
                 ReasonCode::TOPIC_FILTER_INVALID
             } else if self.authorizer.subscribe(&client, &subscription) != Decision::Allow {
                 ReasonCode::NOT_AUTHORIZED

@@ -173,7 +173,7 @@ impl Broker {
                 }
                 pulled => pulled,
             };
-            is_plain = pull.session.replays.is_empty() && pull.link.outgoing_aliases.are_off();
+            is_plain = pull.session.replays.is_empty();
         }
         if let Pulled::All = pulled {
             ready.ran_dry(connection_number, is_plain);

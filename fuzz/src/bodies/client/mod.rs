@@ -4,7 +4,6 @@
 mod calls;
 mod connection;
 mod finale;
-mod input;
 mod ledger;
 mod options;
 mod peer;
@@ -14,6 +13,7 @@ mod store;
 mod transport;
 mod world;
 
+use super::input;
 use world::World;
 
 /// The input is the options, and then one step after the other; when it is used up, a server that

@@ -1,0 +1,23 @@
+//! Clients that break the rules or abuse them: each gets what the standard says, holds no more
+//! memory than the options imply, and nobody else notices.
+
+#![allow(unsafe_code, reason = "a global allocator cannot be written without")]
+#![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "what fails may panic")]
+
+mod broken;
+mod churn;
+mod extremes;
+mod floods;
+mod known_faults;
+mod known_machine_faults;
+mod large;
+mod limits;
+mod listener;
+#[path = "../support/counting.rs"]
+mod memory;
+mod names;
+mod out_of_place;
+mod random;
+mod silence;
+mod wills;
+mod world;
