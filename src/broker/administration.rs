@@ -109,6 +109,9 @@ impl Broker {
 
     fn info<'a>(&self, session: &'a Session) -> SessionInfo<'a> {
         let connection = session.connection.and_then(|number| self.connection(number));
+        // What comes alone is in no queue.
+        let direct = session.connection.and_then(|number| self.ready.waiting(number));
+        let direct = direct.and_then(|message| self.messages.get(message));
         SessionInfo {
             client: &session.client,
             version: session.version,
@@ -116,8 +119,10 @@ impl Broker {
             session_expiry_interval: session.expiry_interval,
             expires: session.expires,
             subscriptions: session.subscription_count(),
-            queued_messages: session.queue.len(),
-            queued_bytes: session.queue.bytes(),
+            queued_messages: session.queue.len().saturating_add(direct.iter().count()),
+            queued_bytes: direct
+                .map_or(0, |stored| stored.size())
+                .saturating_add(session.queue.bytes()),
             dropped: session.dropped,
         }
     }

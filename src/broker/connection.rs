@@ -23,8 +23,8 @@ pub(super) struct Connection {
     /// The number of its session, from the CONNACK until it ends.
     pub(super) session: Option<u32>,
     pub(super) paused: Option<Pause>,
-    /// One and a half times the Keep Alive.
-    pub(super) keep_alive: Option<Duration>,
+    /// In seconds; 0 for none.
+    pub(super) keep_alive: u16,
     /// When the last packet came, or input that was paused went on.
     pub(super) last_received: Instant,
     pub(super) timer: Option<Instant>,
@@ -96,7 +96,7 @@ impl Connection {
             phase: Phase::AwaitConnect,
             session: None,
             paused: None,
-            keep_alive: None,
+            keep_alive: 0,
             last_received: now,
             timer: None,
             acks: Acks::default(),
@@ -133,7 +133,11 @@ impl Connection {
     fn silent_until(&self) -> Option<Instant> {
         match self.paused {
             Some(Pause::Answer | Pause::Work) => None,
-            Some(Pause::Client) | None => Some(self.last_received + self.keep_alive?),
+            Some(Pause::Client) | None if self.keep_alive > 0 => {
+                let millis = u64::from(self.keep_alive).saturating_mul(1500);
+                Some(self.last_received + Duration::from_millis(millis))
+            }
+            Some(Pause::Client) | None => None,
         }
     }
 }

@@ -3,7 +3,6 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
-use core::time::Duration;
 
 use bytes::Bytes;
 
@@ -327,9 +326,7 @@ impl Broker {
         connection.last_received = now;
         connection.requested_expiry = connack::requested_expiry(connect);
         connection.maximum_qos = options.maximum_qos.min(acceptance.maximum_qos);
-        let seconds = connack::keep_alive(connect, options);
-        connection.keep_alive =
-            (seconds > 0).then(|| Duration::from_millis(u64::from(seconds).saturating_mul(1500)));
+        connection.keep_alive = connack::keep_alive(connect, options);
         connection.will = connect.will.as_ref().map(|will| {
             let publish = Publish {
                 topic: will.topic,

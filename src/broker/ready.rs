@@ -19,7 +19,7 @@ struct Lane {
     version: Version,
     /// Whether the wrapper was told of bytes, or is about to be, and has not pulled them all.
     is_announced: bool,
-    /// Whether there was nothing to be sent but one message since all was pulled.
+    /// Whether nothing was held since all was pulled but one message.
     is_plain: bool,
     /// Whether messages go out as they are, without aliases.
     is_bare: bool,
@@ -58,6 +58,10 @@ impl Ready {
             client: None,
         };
         let index = number as usize;
+        if self.lanes.len() == self.lanes.capacity() {
+            // Not doubled, since it is seldom and there are many.
+            self.lanes.reserve_exact((self.lanes.len() / 8).max(16));
+        }
         while self.lanes.len() <= index {
             self.lanes.push(lane(ConnectionId(0)));
         }
@@ -172,13 +176,13 @@ impl Ready {
         self.lanes.get_mut(number as usize)?.direct.take()
     }
 
-    /// Whether there is a message that is to be sent first.
+    /// The message that is to be sent first.
     #[inline]
-    pub(super) fn has_direct(&self, number: u32) -> bool {
-        self.lanes.get(number as usize).is_some_and(|lane| lane.direct.is_some())
+    pub(super) fn waiting(&self, number: u32) -> Option<MessageKey> {
+        self.lanes.get(number as usize)?.direct
     }
 
-    /// All was pulled; `is_plain` if nothing is to be sent but messages from now on.
+    /// All was pulled; `is_plain` if nothing is held either.
     #[inline]
     pub(super) fn ran_dry(&mut self, number: u32, is_plain: bool) {
         if let Some(lane) = self.lanes.get_mut(number as usize) {

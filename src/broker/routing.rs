@@ -154,8 +154,9 @@ impl Broker {
         if session.groups.is_empty() {
             return;
         }
+        let mut full = Vec::new();
         for entry in session.queue.unsent() {
-            self.pass_entry(number, entry, None);
+            self.pass_entry(number, entry, None, &mut full);
         }
         if let Some(session) = self.session_mut(number) {
             session.queue.sweep();
@@ -166,8 +167,9 @@ impl Broker {
     /// they have room, and it keeps the rest.
     pub(super) fn leave_group(&mut self, number: u32, key: GroupKey) {
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
+        let mut full = Vec::new();
         for entry in session.queue.unsent() {
-            self.pass_entry(number, entry, Some(key));
+            self.pass_entry(number, entry, Some(key), &mut full);
         }
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
         session.queue.sweep();
@@ -180,16 +182,25 @@ impl Broker {
     }
 
     /// Another member gets a message that a session was never sent, if it came by a group, or by
-    /// that group.
-    fn pass_entry(&mut self, number: u32, entry: Key, of: Option<GroupKey>) {
+    /// that group. One that nobody had room for is asked for no more.
+    fn pass_entry(
+        &mut self,
+        number: u32,
+        entry: Key,
+        of: Option<GroupKey>,
+        full: &mut Vec<GroupKey>,
+    ) {
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
         let found = session.queue.acknowledged().and_then(|held| held.get_mut(entry));
         let delivery = found.and_then(|entry| entry.message.as_ref());
         let Some(Delivery { group: Some(group), message, .. }) = delivery else { return };
         let (group, message) = (*group, *message);
-        if of.is_none_or(|of| of == group)
-            && self.pass_to_other(number, group, message)
-            && let Some(Some(session)) = self.sessions.get_mut(number)
+        if of.is_some_and(|of| of != group) || full.contains(&group) {
+            return;
+        }
+        if !self.pass_to_other(number, group, message) {
+            full.push(group);
+        } else if let Some(Some(session)) = self.sessions.get_mut(number)
             && session.queue.remove(entry).is_some()
         {
             self.messages.release(message);
@@ -217,6 +228,11 @@ impl Broker {
         let Some(stored) = self.messages.get(delivery.message) else { return };
         let (size, expires) = (delivery.size(stored), stored.expires);
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
+        if let Some(before) = session.connection.and_then(|one| self.ready.take_direct(one)) {
+            // It comes alone no more.
+            let size = self.messages.get(before).map_or(0, |stored| stored.size());
+            session.queue.push_at_most_once(Delivery::plain(before), size);
+        }
         if session.connection.is_none() && delivery.qos == QoS::AtMostOnce {
             return;
         }

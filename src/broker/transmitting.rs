@@ -164,7 +164,7 @@ impl Broker {
                 && let Some(message) = ready.take_direct(connection_number)
             {
                 pull.deliver(&Delivery::plain(message), out);
-            } else if ready.has_direct(connection_number) {
+            } else if ready.waiting(connection_number).is_some() {
                 return Pulled::More;
             }
             pulled = match pull.messages(log, limit, out) {
@@ -173,7 +173,7 @@ impl Broker {
                 }
                 pulled => pulled,
             };
-            is_plain = pull.session.replays.is_empty();
+            is_plain = pull.session.replays.is_empty() && pull.session.queue.len() == 0;
         }
         if let Pulled::All = pulled {
             ready.ran_dry(connection_number, is_plain);

@@ -53,12 +53,19 @@ impl IncomingAliases {
 /// Aliases that this end sets: the topics used last.
 #[derive(Debug, Default)]
 pub(crate) struct OutgoingAliases {
+    maximum: u16,
+    /// Once one was set.
+    set: Option<Box<Topics>>,
+}
+
+/// Topics that have aliases.
+#[derive(Debug, Default)]
+struct Topics {
     by_topic: BTreeMap<Box<[u8]>, u16>,
     /// By alias, less one; linked from the topic used last to the one used first.
     entries: Vec<Entry>,
     newest: u16,
     oldest: u16,
-    maximum: u16,
 }
 
 /// A topic in the list: 0 stands for no neighbour.
@@ -71,7 +78,7 @@ struct Entry {
 
 impl OutgoingAliases {
     pub(crate) fn new(maximum: u16) -> Self {
-        Self { maximum, ..Self::default() }
+        Self { maximum, set: None }
     }
 
     /// Whether no PUBLISH has one.
@@ -86,21 +93,32 @@ impl OutgoingAliases {
         if self.maximum == 0 || topic.len() <= ALIAS_LEN {
             return Alias::None;
         }
-        if let Some(alias) = self.by_topic.get(topic) {
-            return Alias::Use(*alias);
+        match &self.set {
+            None => Alias::Set(1),
+            Some(topics) => topics.find(topic, self.maximum),
         }
-        let next = u16::try_from(self.entries.len()).unwrap_or(u16::MAX).saturating_add(1);
-        Alias::Set(if next <= self.maximum { next } else { self.oldest })
     }
 
     /// A PUBLISH to `topic` with the alias that [`find`](Self::find) found was pulled.
     #[inline]
     pub(crate) fn used(&mut self, topic: &[u8], alias: Alias) {
-        match alias {
-            Alias::None => {}
-            Alias::Use(alias) => self.touch(alias),
-            Alias::Set(alias) => self.set(topic, alias),
+        match (alias, &mut self.set) {
+            (Alias::None, _) | (Alias::Use(_), None) => {}
+            (Alias::Use(alias), Some(topics)) => topics.touch(alias),
+            (Alias::Set(alias), topics) => {
+                topics.get_or_insert_with(Box::default).set(topic, alias);
+            }
         }
+    }
+}
+
+impl Topics {
+    fn find(&self, topic: &[u8], maximum: u16) -> Alias {
+        if let Some(alias) = self.by_topic.get(topic) {
+            return Alias::Use(*alias);
+        }
+        let next = u16::try_from(self.entries.len()).unwrap_or(u16::MAX).saturating_add(1);
+        Alias::Set(if next <= maximum { next } else { self.oldest })
     }
 
     fn set(&mut self, topic: &[u8], alias: u16) {

@@ -79,7 +79,7 @@ fn broken_in_v5() -> Vec<Row> {
         ("property of another packet", vec![0x30, 0x07, 0, 1, b'a', 3, 0x13, 0, 9], 0x81),
         ("property twice", vec![0x30, 0x08, 0, 1, b'a', 4, 0x01, 0, 0x01, 0], 0x82),
         ("payload format 2", vec![0x30, 0x06, 0, 1, b'a', 2, 0x01, 2], 0x82),
-        // [MQTT-3.3.4-6]
+        // v5 [MQTT-3.3.4-6]
         ("subscription identifier", vec![0x30, 0x06, 0, 1, b'a', 2, 0x0b, 1], 0x82),
         ("topic alias 0", vec![0x30, 0x07, 0, 1, b'a', 3, 0x23, 0, 0], 0x94),
         ("response topic with a wildcard", vec![0x30, 0x08, 0, 1, b'a', 4, 8, 0, 1, b'#'], 0x82),
@@ -98,7 +98,7 @@ fn broken_in_v5() -> Vec<Row> {
         ("AUTH of the server", vec![0xf0, 0x06, 0x00, 4, 0x15, 0, 1, b'm'], 0x82),
         ("AUTH with flags", vec![0xf1, 0x00], 0x81),
         ("AUTH without a method", vec![0xf0, 0x02, 0x19, 0], 0x82),
-        // [MQTT-4.12.0-7]
+        // v5 [MQTT-4.12.0-7]
         ("AUTH nobody asked for", vec![0xf0, 0x06, 0x19, 4, 0x15, 0, 1, b'm'], 0x82),
     ]
 }
@@ -235,7 +235,7 @@ fn broken_connects() -> Vec<(&'static str, Vec<u8>, &'static [u8])> {
         ("3.1.1 bytes behind", v4(2, b"\0\x01cx"), b""),
         ("3.1.1 password without user name", v4(0x42, b"\0\x01c\0\x01p"), b""),
         ("3.1.1 client identifier that is no UTF-8", v4(2, b"\0\x01\xff"), b""),
-        // [MQTT-3.1.3-8] [MQTT-3.1.3-9]
+        // v3.1.1 [MQTT-3.1.3-8] [MQTT-3.1.3-9]
         ("3.1.1 no client identifier, not clean", v4(0, b"\0\0"), ID_3),
         ("3.1 no client identifier", b"\x10\x0e\0\x06MQIsdp\x03\x02\0\0\0\0".to_vec(), ID_3),
         ("3.1 client identifier of 24 bytes", long_mqisdp(), ID_3),
