@@ -211,6 +211,13 @@ fn a_copy_for_overlapping_subscriptions_is_marked_if_one_of_them_keeps_the_mark(
         world.subscribe_to(peer, &[keeping, Subscription::new("t/+", QoS::AtLeastOnce)]);
         world.retain(peer, "t/1", QoS::AtLeastOnce, "x");
         assert_eq!(world.heard(peer), ["t/1 x QoS 1 retain"]);
+        world.publish(peer, "t/1", QoS::AtLeastOnce, "y");
+        assert_eq!(world.heard(peer), ["t/1 y QoS 1"]);
+        // Two that do not keep it do not, together.
+        world.subscribe(peer, "u/#", QoS::AtMostOnce);
+        world.subscribe(peer, "u/+", QoS::AtMostOnce);
+        world.retain(peer, "u/1", QoS::AtLeastOnce, "z");
+        assert_eq!(world.heard(peer), ["u/1 z"]);
     });
 }
 

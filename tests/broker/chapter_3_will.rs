@@ -6,8 +6,8 @@ use sansio_mqtt::{
     Will,
 };
 
-use crate::words::{QOS, lasting, of, v5, with};
-use crate::world::{Answer, Peer, World, scenario};
+use crate::words::{QOS, lasting, of, options_with, v5, with};
+use crate::world::{Answer, Peer, World, scenario, scenario_with};
 
 const WILL: Will<'static> = Will {
     qos: QoS::AtMostOnce,
@@ -486,4 +486,53 @@ fn a_will_finds_the_session_of_its_own_client() {
             assert_eq!(world.heard(peer), ["w back QoS 1"]);
         });
     }
+}
+
+#[test]
+fn wills_hold_no_more_than_they_may_together() {
+    let options = options_with(|options| options.maximum_will_bytes = 2_000);
+    let payload = [b'x'; 1_200];
+    for version in Version::ALL {
+        scenario_with(&options, |world| {
+            let code = if version.is_v5() {
+                ReasonCode::QUOTA_EXCEEDED
+            } else {
+                ReasonCode::SERVER_UNAVAILABLE
+            };
+            let will = Will { payload: &payload, ..WILL };
+            let first = world.join(&willing(lasting(version, "a"), will));
+            let second = world.connect(&willing(of(version, "b"), will));
+            world.refused(second, code);
+            // A small one fits, and the same client may have another in the place of its own.
+            let small = world.join(&willing(of(version, "c"), WILL));
+            let again = world.join(&willing(lasting(version, "a"), will));
+            world.ended(first, ReasonCode::SESSION_TAKEN_OVER);
+            world.silent(small);
+            // Whether it is thrown away or published, its place is free.
+            for end in 0..2 {
+                let peer =
+                    if end == 0 { again } else { world.join(&willing(of(version, "d"), will)) };
+                if end == 0 {
+                    world.leave(peer);
+                } else {
+                    world.lose(peer);
+                }
+            }
+            let second = world.join(&willing(of(version, "b"), will));
+            world.silent(second);
+        });
+    }
+    // One that waits for its delay holds as much.
+    scenario_with(&options, |world| {
+        let (expiry, delay) =
+            ([Property::SessionExpiryInterval(100)], [Property::WillDelayInterval(5)]);
+        let will = Will { payload: &payload, properties: Properties::List(&delay), ..WILL };
+        let peer = world.join(&willing(with(v5("a"), &expiry), will));
+        world.lose(peer);
+        let second = world.connect(&willing(v5("b"), will));
+        world.refused(second, ReasonCode::QUOTA_EXCEEDED);
+        world.wait_secs(5);
+        let second = world.join(&willing(v5("b"), will));
+        world.silent(second);
+    });
 }

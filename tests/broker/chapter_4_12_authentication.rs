@@ -299,6 +299,9 @@ fn the_application_says_nothing_out_of_turn() {
         let success = auth(ReasonCode::SUCCESS, CHALLENGE);
         let result = say(world, peer, &success);
         assert_eq!(result, Err(CallError::ReasonCodeNotAllowed(ReasonCode::SUCCESS)));
+        // The method is that of the CONNECT, and the broker's to say. v5 [MQTT-4.12.0-5]
+        let result = say(world, peer, &auth(ReasonCode::CONTINUE_AUTHENTICATION, METHOD));
+        assert_eq!(result, Err(CallError::PropertyNotForCaller(METHOD[0].id())));
         let again = auth(ReasonCode::RE_AUTHENTICATE, CHALLENGE);
         let result = say(world, peer, &again);
         assert_eq!(result, Err(CallError::ReasonCodeNotAllowed(ReasonCode::RE_AUTHENTICATE)));

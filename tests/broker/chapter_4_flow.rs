@@ -266,9 +266,6 @@ fn who_takes_no_answers_is_not_heard_for_ever() {
     for version in Version::ALL {
         for kind in 0..3 {
             scenario(|world| {
-                if world.way.limit == 1 && world.way.fragment < 10 {
-                    return;
-                }
                 let peer = world.join(&of(version, "a"));
                 world.block(peer);
                 let filters = [Subscription::new("t", QoS::AtMostOnce)];

@@ -160,6 +160,29 @@ fn who_is_connected_is_preferred() {
 }
 
 #[test]
+fn who_comes_back_takes_its_turns_again() {
+    // v5 [U5-4.8.2-1] [MQTT-3.1.2-5]
+    for is_taken_over in [true, false] {
+        scenario(|world| {
+            let publisher = world.join(&v5("publisher"));
+            let mut peers = members(world, &["m1", "m2"], QoS::AtLeastOnce);
+            for _ in 0..3 {
+                if !is_taken_over {
+                    world.lose(peers[0]);
+                    world.publish(publisher, "t", QoS::AtMostOnce, "x");
+                    assert_eq!(world.heard(peers[1]), ["t x"]);
+                }
+                peers[0] = world.join(&lasting(Version::V5, "m1"));
+                for _ in 0..4 {
+                    world.publish(publisher, "t", QoS::AtMostOnce, "x");
+                }
+                assert_eq!(counts(world, &peers), [2, 2]);
+            }
+        });
+    }
+}
+
+#[test]
 fn when_nobody_is_connected_a_message_waits_for_one() {
     // v5 [MQTT-4.5.0-1] [U5-4.8.2-1]
     scenario(|world| {
