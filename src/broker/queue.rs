@@ -28,6 +28,8 @@ pub(super) struct Queue {
     last_number: u64,
     /// Whether it was a retained message's turn the last time.
     is_turn: bool,
+    /// Whether nothing was pulled since that was asked for.
+    is_stuck: bool,
 }
 
 impl Queue {
@@ -117,6 +119,17 @@ impl Queue {
     #[inline]
     pub(super) fn next_ready(&mut self) -> Option<(Key, &mut Entry<Delivery>)> {
         self.acknowledged.as_mut()?.next_ready()
+    }
+
+    /// Whether anything was pulled since the last time.
+    pub(super) fn was_pulled(&mut self) -> bool {
+        !core::mem::replace(&mut self.is_stuck, true)
+    }
+
+    /// Something is pulled.
+    #[inline]
+    pub(super) fn pulled(&mut self) {
+        self.is_stuck = false;
     }
 
     /// How many messages may be in flight.

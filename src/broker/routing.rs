@@ -251,7 +251,7 @@ impl Broker {
         } else {
             session.queue.push(delivery, size, expires);
             if session.queue.next_ready().is_none() {
-                if session.connection.is_some() && session.is_half_full(&self.options) {
+                if session.ends_turn(&self.options) {
                     self.work = self.work.max(self.options.work_budget);
                 }
                 return;
@@ -259,8 +259,7 @@ impl Broker {
         }
         if let Some(connection) = session.connection {
             self.ready.announce(connection);
-            if session.is_half_full(&self.options) {
-                // So that who reads fast loses nothing, outputs come first.
+            if session.ends_turn(&self.options) {
                 self.work = self.work.max(self.options.work_budget);
             }
         }

@@ -90,11 +90,14 @@ impl Session {
         len == 0 || len < options.maximum_queued_messages && bytes <= options.maximum_queued_bytes
     }
 
-    /// Whether half of the room is taken.
+    /// Whether outputs come first now, so that a client that reads fast loses nothing: half of the
+    /// room is taken, and something was pulled since that was last so.
     #[inline]
-    pub(super) fn is_half_full(&self, options: &Options) -> bool {
-        self.queue.len() > options.maximum_queued_messages / 2
-            || self.queue.bytes() > options.maximum_queued_bytes / 2
+    pub(super) fn ends_turn(&mut self, options: &Options) -> bool {
+        self.connection.is_some()
+            && (self.queue.len() > options.maximum_queued_messages / 2
+                || self.queue.bytes() > options.maximum_queued_bytes / 2)
+            && self.queue.was_pulled()
     }
 
     /// Whether it is the turn of retained messages: they take no more than half of the room that

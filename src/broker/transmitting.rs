@@ -161,6 +161,7 @@ impl Broker {
         let (mut pulled, mut is_plain) = (Pulled::All, false);
         if let (Some(session), Some(number)) = (session, session_number) {
             let link = &mut connection.link;
+            session.queue.pulled();
             let mut pull = Pull { now: *now, link, session, messages, authorizer, counters };
             if out.remaining() < limit
                 && let Some(message) = ready.take_direct(connection_number)
