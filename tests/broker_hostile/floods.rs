@@ -424,3 +424,28 @@ fn a_reader_that_takes_everything_at_once_loses_nothing_of_one_large_read() {
         }
     }
 }
+
+#[test]
+fn a_reader_that_takes_nothing_does_not_make_others_take_messages_one_by_one() {
+    // Each turn of the input is a write to each reader: what is full and stays so ends none.
+    for version in [Version::V3_1_1, Version::V5] {
+        for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
+            let mut world = World::new(options_with(|options| options.overflow = overflow));
+            let reader = world.up(version, "reader");
+            let idle = world.up(version, "idle");
+            let peer = world.up(version, "c");
+            for subscriber in [reader, idle] {
+                world.subscribe(subscriber, "t", QoS::AtMostOnce);
+            }
+            world.block(idle);
+            let one = encode(version, publish("t", QoS::AtMostOnce, 0, "x"));
+            world.send_bytes(peer, &one.repeat(2_000));
+            assert_eq!(world.packets(reader).len(), 2_000);
+            world.resumed = 0;
+            world.send_bytes(peer, &one.repeat(2_000));
+            assert_eq!(world.packets(reader).len(), 2_000);
+            // A message and two copies, of a budget of 1,000.
+            assert!(world.resumed < 50, "{version} {overflow:?}: {} turns", world.resumed);
+        }
+    }
+}

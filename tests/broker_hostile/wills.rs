@@ -291,3 +291,35 @@ fn a_will_that_is_gone_makes_room_however_it_went() {
         assert_eq!(world.broker.counters().will_bytes, 0, "{what}");
     }
 }
+
+#[test]
+fn a_will_of_who_is_refused_takes_no_room() {
+    struct NoWills;
+    impl sansio_mqtt::broker::Authorizer for NoWills {
+        fn will(
+            &mut self,
+            _: &sansio_mqtt::broker::Client,
+            _: &Will<'_>,
+        ) -> sansio_mqtt::broker::Decision {
+            sansio_mqtt::broker::Decision::Deny
+        }
+    }
+    let mut world = World::with(options_with(|_| {}), NoWills);
+    let peer = large_will(&mut world, "c", 9_000, "");
+    assert_eq!(world.raw(peer)[3], 0x87);
+    assert_eq!(world.broker.counters().will_bytes, 0);
+    let mut world = World::new(options_with(|options| options.maximum_sessions = 1));
+    let reader = reader(&mut world);
+    let peer = large_will(&mut world, "c", 9_000, "");
+    assert_eq!(world.raw(peer)[3], 0x97);
+    assert_eq!(world.broker.counters().will_bytes, 0);
+    // And one who cannot be told that it is connected.
+    let mut other = World::default();
+    let will = Some(Will { topic: "will", payload: &[7; 9_000], ..Will::default() });
+    let properties = Properties::List(&[Property::MaximumPacketSize(1)]);
+    let peer = other.connect(&Connect { will, properties, ..of(Version::V5, "c") });
+    assert_eq!(other.raw(peer), []);
+    assert!(other.is_closed(peer));
+    assert_eq!(other.broker.counters().will_bytes, 0);
+    assert_eq!(world.sent(reader), [""; 0]);
+}

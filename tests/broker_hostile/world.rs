@@ -40,6 +40,8 @@ pub(crate) struct World {
     pub(crate) limit: usize,
     /// Whether each CONNECT is accepted at once.
     pub(crate) accepts: bool,
+    /// How often input that was paused has gone on.
+    pub(crate) resumed: usize,
     /// Events beside connections.
     pub(crate) events: Vec<Event>,
     transports: Vec<Transport>,
@@ -74,6 +76,7 @@ impl World {
             deadline: None,
             limit: 1 << 16,
             accepts: true,
+            resumed: 0,
             events: Vec::new(),
             transports: Vec::new(),
             outgoing: Outgoing::new(),
@@ -180,6 +183,7 @@ impl World {
                     self.pull(peer);
                 }
                 Output::Resume(connection) => {
+                    self.resumed += 1;
                     let peer = self.find(connection);
                     let _ = self.receive(peer);
                 }
