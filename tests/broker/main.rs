@@ -29,6 +29,7 @@ mod known_faults;
 mod last_word;
 mod lone;
 mod misuse;
+mod paused;
 mod queue;
 mod random;
 mod rights;
