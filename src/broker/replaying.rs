@@ -15,6 +15,7 @@ impl Broker {
     ///
     /// They wait in no queue that could overflow: it is their turn when nothing else waits.
     pub(super) fn take_replays(&mut self, number: u32) -> bool {
+        self.queue_direct(number);
         let mut steps = STEPS;
         let mut any = false;
         while steps > 0 && self.has_replay(number) && self.take_replay(number, &mut steps).is_some()
@@ -26,6 +27,7 @@ impl Broker {
 
     /// Takes up a retained message in the place of one that is done with.
     pub(super) fn take_one_replay(&mut self, number: u32) {
+        self.queue_direct(number);
         self.take_replay(number, &mut { STEPS });
     }
 

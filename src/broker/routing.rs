@@ -222,17 +222,23 @@ impl Broker {
         is_taken
     }
 
+    /// A message that came alone does so no more: it waits with the others.
+    pub(super) fn queue_direct(&mut self, number: u32) {
+        let Self { sessions, ready, messages, .. } = self;
+        let Some(Some(session)) = sessions.get_mut(number) else { return };
+        if let Some(before) = session.connection.and_then(|one| ready.take_direct(one)) {
+            let size = messages.get(before).map_or(0, |stored| stored.size());
+            session.queue.push_at_most_once(Delivery::plain(before), size);
+        }
+    }
+
     /// Puts a delivery into the queue of a session, if there is room, and has the connection told.
     #[inline]
     pub(super) fn deliver(&mut self, number: u32, delivery: Delivery) {
         let Some(stored) = self.messages.get(delivery.message) else { return };
         let (size, expires) = (delivery.size(stored), stored.expires);
+        self.queue_direct(number);
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
-        if let Some(before) = session.connection.and_then(|one| self.ready.take_direct(one)) {
-            // It comes alone no more.
-            let size = self.messages.get(before).map_or(0, |stored| stored.size());
-            session.queue.push_at_most_once(Delivery::plain(before), size);
-        }
         if session.connection.is_none() && delivery.qos == QoS::AtMostOnce {
             return;
         }
