@@ -79,9 +79,10 @@ impl Broker {
         let Some(alias) = publish.properties.topic_alias() else {
             return self.on_message(number, publish);
         };
-        // One that is too long is refused, and not kept.
+        // One that is too long is refused, and not kept; what it takes the place of is gone.
         let is_kept = fits(publish.topic, options);
         if !is_kept && connection.link.incoming_aliases.allows(alias) {
+            connection.link.incoming_aliases.forget(alias);
             return self.on_message(number, publish);
         }
         // The topic is a part of the connection. It is set whatever becomes of the message.

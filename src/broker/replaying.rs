@@ -8,6 +8,8 @@ use crate::broker::session::Session;
 
 /// So many steps through the retained messages are taken at a time.
 const STEPS: usize = 1024;
+/// To take a message up costs as much as so many steps.
+const STEPS_OF_A_MESSAGE: usize = 32;
 
 impl Broker {
     /// Takes up retained messages that new subscriptions are still to get, as long as there is room
@@ -22,13 +24,22 @@ impl Broker {
         {
             any = true;
         }
+        self.count_steps(steps);
         any
+    }
+
+    /// What was done is a part of the work of this turn.
+    fn count_steps(&mut self, left: usize) {
+        let work = STEPS.saturating_sub(left) / STEPS_OF_A_MESSAGE;
+        self.work = self.work.saturating_add(work);
     }
 
     /// Takes up a retained message in the place of one that is done with.
     pub(super) fn take_one_replay(&mut self, number: u32) {
         self.queue_direct(number);
-        self.take_replay(number, &mut { STEPS });
+        let mut steps = STEPS;
+        self.take_replay(number, &mut steps);
+        self.count_steps(steps);
     }
 
     fn has_replay(&self, number: u32) -> bool {
@@ -62,7 +73,7 @@ impl Broker {
                 }
             };
         // What it costs to take it up.
-        *steps = steps.saturating_sub(32);
+        *steps = steps.saturating_sub(STEPS_OF_A_MESSAGE);
         let publisher = kept.publisher.as_deref();
         let is_own = publisher.is_some_and(|one| one.client_id == client.client_id);
         // What was retained later was sent as any other message.

@@ -18,6 +18,9 @@ use crate::session::publish::{Alias, WirePublish};
 use crate::session::store::Log;
 use crate::time::Instant;
 
+/// So often retained messages are taken up while bytes are pulled once.
+const REPLAYS: usize = 64;
+
 /// How far pulling has come.
 enum Pulled {
     /// There is nothing more.
@@ -57,21 +60,24 @@ impl Broker {
         if outgoing.remaining() < limit && self.transmit_direct(number, connection, outgoing) {
             return Transmitted::All;
         }
+        outgoing.begin(connection.0);
         if self.find(connection).is_none() {
             return Transmitted::All;
         }
-        outgoing.begin(connection.0);
         let held = outgoing.remaining();
+        let mut replays: usize = 0;
         let left = loop {
             match self.pull(number, limit.max(1), outgoing) {
                 Pulled::All => break Transmitted::All,
                 Pulled::More => break Transmitted::More,
                 Pulled::Replay(session) => {
                     let any = self.take_replays(session);
-                    if self.has_message(session) {
+                    replays = replays.saturating_add(1);
+                    if replays < REPLAYS && self.has_message(session) {
                         continue;
                     }
-                    // There is no room for the next one, or it is far away: others come first.
+                    // There is no room for the next one, or it is far away, or those that there are
+                    // cannot be sent: others come first.
                     self.ran_dry(number);
                     if any {
                         self.later.push_back(connection);

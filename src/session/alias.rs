@@ -30,6 +30,14 @@ impl IncomingAliases {
         alias != 0 && alias <= self.maximum
     }
 
+    /// An alias stands for nothing any more.
+    pub(crate) fn forget(&mut self, alias: u16) {
+        let slot = usize::from(alias).checked_sub(1).and_then(|index| self.topics.get_mut(index));
+        if let Some(slot) = slot {
+            *slot = None;
+        }
+    }
+
     /// The topic of a PUBLISH with an alias, which is set if the PUBLISH names a topic.
     pub(crate) fn resolve(&mut self, alias: u16, topic: &str) -> Result<&str, AliasError> {
         if !self.allows(alias) {

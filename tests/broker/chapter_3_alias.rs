@@ -179,3 +179,20 @@ fn the_aliases_of_the_broker_end_with_the_connection() {
         assert_eq!((found.topic, found.dup, found.payload), ("topic", true, &b"y"[..]));
     });
 }
+
+#[test]
+fn an_alias_of_a_topic_that_is_too_long_does_not_stand_for_the_one_before() {
+    // v5 [MQTT-3.3.2-12]
+    let options = options_with(|options| options.maximum_topic_length = 30);
+    scenario_with(&options, |world| {
+        let watcher = world.join(&v5("watcher"));
+        world.subscribe(watcher, "#", QoS::AtMostOnce);
+        let peer = world.join(&v5("a"));
+        let (list, long) = ([Property::TopicAlias(1)], "x".repeat(31));
+        world.send(peer, aliased("a", &list));
+        world.send(peer, aliased(&long, &list));
+        world.send(peer, aliased("", &list));
+        assert_eq!(world.heard(watcher), ["a x"]);
+        world.ended(peer, ReasonCode::PROTOCOL_ERROR);
+    });
+}

@@ -1,11 +1,14 @@
 //! Much of what may be there in any number: properties, levels, filters, retained messages. Work
 //! grows with what came in, and not with its square.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sansio_mqtt::broker::{Authorizer, Client, Decision, Forwarded, RetainedLimits};
+use bytes::BytesMut;
+use sansio_mqtt::broker::{Authorizer, Client, Decision, Forwarded, Output, RetainedLimits};
 use sansio_mqtt::{
-    Connect, Packet, Properties, Property, Publish, QoS, Subscribe, Subscription, Version,
+    Connect, Outgoing, Packet, Properties, Property, Publish, QoS, Subscribe, Subscription, Version,
 };
 
 use crate::memory;
@@ -484,4 +487,49 @@ fn subscriptions_of_any_shape_hold_no_more_than_the_limits_say() {
         world.lose(peer);
         assert!(memory::held() - before < 32 * 1_024, "{what}");
     }
+}
+
+/// Counts the retained messages that it holds back.
+struct Counting(Arc<AtomicUsize>);
+
+impl Authorizer for Counting {
+    fn replay(&mut self, _: &Client, _: &Forwarded<'_>) -> Decision {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Decision::Deny
+    }
+}
+
+#[test]
+fn retained_messages_that_are_all_held_back_leave_room_for_others() {
+    const RETAINED: usize = 10_000;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let mut world = World::with(options(), Counting(asked.clone()));
+    retain(&mut world, QoS::AtMostOnce, RETAINED);
+    let peer = world.up(Version::V3_1_1, "c");
+    let list = [Subscription::new("#", QoS::AtMostOnce)];
+    let subscribe = encode(Version::V3_1_1, Subscribe::new(id(1), &list));
+    let _ = world.broker.receive(world.now, world.id(peer), &mut BytesMut::from(&subscribe[..]));
+    let (mut outgoing, mut most) = (Outgoing::new(), 0);
+    while asked.load(Ordering::Relaxed) < RETAINED {
+        let before = asked.load(Ordering::Relaxed);
+        // Nothing comes before others have had their turn.
+        loop {
+            match world.broker.poll_output() {
+                Output::Transmit(connection) => {
+                    let out = &mut outgoing;
+                    let _ = world.broker.transmit(world.now, connection, usize::MAX, out);
+                }
+                Output::Timeout(deadline) => {
+                    let goes_on = deadline.is_some_and(|deadline| deadline <= world.now);
+                    assert!(goes_on || asked.load(Ordering::Relaxed) == RETAINED);
+                    break;
+                }
+                _ => {}
+            }
+        }
+        most = most.max(asked.load(Ordering::Relaxed) - before);
+        world.broker.handle_timeout(world.now);
+    }
+    println!("{most} at once at most");
+    assert!(most < RETAINED / 2, "{most}");
 }
