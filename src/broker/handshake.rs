@@ -261,6 +261,10 @@ impl Broker {
         let connect = request.connect();
         let identity = acceptance.identity.or(connect.user_name).map(Box::from);
         let client = Arc::new(Client { client_id: request.client_id().into(), identity });
+        // What was due before comes before, whether it has come to its turn or not.
+        if let Some(session) = self.find_session(&client.client_id) {
+            self.expire(session);
+        }
         let existing = self.find_session(&client.client_id);
         if existing.is_none() && self.sessions.len() >= self.options.maximum_sessions {
             return Err(ReasonCode::QUOTA_EXCEEDED);

@@ -240,11 +240,19 @@ impl Broker {
         }
     }
 
-    /// A Will is due, or the session is over.
+    /// A Will is due, or a session is over.
     fn on_session_timer(&mut self, number: u32) {
+        if let Some(session) = self.session_mut(number) {
+            session.timer = None;
+            self.expire(number);
+            self.schedule_session(number);
+        }
+    }
+
+    /// Publishes the Will of a session, and ends it, if their time has come.
+    fn expire(&mut self, number: u32) {
         let now = self.now;
         let Some(session) = self.session_mut(number) else { return };
-        session.timer = None;
         let client = session.client.clone();
         if session.expires.is_some_and(|expires| expires <= now) {
             return self.end_session_numbered(number);
@@ -252,7 +260,6 @@ impl Broker {
         if let Some(will) = session.will.take_if(|will| will.at <= now) {
             self.will_is_due(will.message, client);
         }
-        self.schedule_session(number);
     }
 
     /// What the wrapper has to do next; ask until it is [`Output::Timeout`].

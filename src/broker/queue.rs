@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use crate::broker::delivery::{Delivery, Item};
 use crate::packet_id::PacketId;
+use crate::qos::QoS;
 use crate::session::entry::{Entry, Key, Removed, Stage};
 use crate::session::outbound::{Misfit, Outbound};
 use crate::time::Instant;
@@ -32,7 +33,26 @@ pub(super) struct Queue {
     is_stuck: bool,
 }
 
+/// How many messages are held, and bytes of these.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Held {
+    pub(super) len: usize,
+    pub(super) bytes: usize,
+}
+
 impl Queue {
+    /// What stays when room is made for a message at this QoS: those at QoS 0 go first, and then,
+    /// if the oldest do at all, those at QoS 1 and 2 that were never sent.
+    pub(super) fn stays(&self, qos: QoS, drops_oldest: bool) -> Held {
+        match &self.acknowledged {
+            Some(held) if qos != QoS::AtMostOnce && drops_oldest => {
+                Held { len: held.sent_len(), bytes: held.sent_bytes() }
+            }
+            Some(held) => Held { len: held.len(), bytes: held.bytes() },
+            None => Held { len: 0, bytes: 0 },
+        }
+    }
+
     /// How many messages are held.
     #[inline]
     pub(super) fn len(&self) -> usize {

@@ -89,10 +89,11 @@ impl Broker {
     /// One member of each group gets it. v5 [U5-4.8.2-1]
     fn route_to_groups(&mut self, publish: &Publish<'_>, message: MessageKey) -> usize {
         let mut chosen = Vec::new();
-        let Self { shared, sessions, options, scratch, .. } = self;
+        let Self { shared, sessions, options, scratch, messages, .. } = self;
+        let size = messages.get(message).map_or(0, |stored| stored.size());
         shared.matches(publish.topic, scratch, |mut group| {
             let key = group.key();
-            let found = choose(&mut group, publish.qos, options, |number| {
+            let found = choose(&mut group, publish.qos, (size, options), |number| {
                 sessions.get(number).and_then(Option::as_ref)
             });
             chosen.extend(found.map(|(session, grant)| (key, session, grant)));
@@ -110,9 +111,11 @@ impl Broker {
     pub(super) fn pass_to_group(&mut self, key: GroupKey, message: MessageKey) {
         let Self { shared, sessions, options, messages, .. } = self;
         let Some(stored) = messages.get(message) else { return };
-        let (qos, retain) = (stored.qos, stored.retain);
+        let (qos, retain, size) = (stored.qos, stored.retain, stored.size());
         let found = shared.group_mut(key).and_then(|mut group| {
-            choose(&mut group, qos, options, |number| sessions.get(number).and_then(Option::as_ref))
+            choose(&mut group, qos, (size, options), |number| {
+                sessions.get(number).and_then(Option::as_ref)
+            })
         });
         self.pass(key, message, (qos, retain), found);
     }
@@ -279,8 +282,11 @@ impl Broker {
         let Self { sessions, messages, options, counters, overflowed, .. } = self;
         let Some(Some(session)) = sessions.get_mut(number) else { return false };
         let is_full = |session: &Session| !session.has_room(size, options);
-        let may_drop = qos != QoS::AtMostOnce || options.overflow == Overflow::DropOldest;
+        let drops_oldest = options.overflow == Overflow::DropOldest;
+        // Nothing is dropped for one that there is no room for beside what stays.
+        let may_drop = session.queue.stays(qos, drops_oldest).fits(size, options);
         while may_drop
+            && (qos != QoS::AtMostOnce || drops_oldest)
             && is_full(session)
             && let Some(delivery) = session.queue.pop_at_most_once()
         {
@@ -300,7 +306,8 @@ impl Broker {
             }
             session.queue.sweep();
         }
-        while options.overflow == Overflow::DropOldest
+        while may_drop
+            && drops_oldest
             && qos != QoS::AtMostOnce
             && is_full(session)
             && let Some(key) = session.queue.acknowledged().and_then(|held| held.oldest_unsent())
@@ -332,12 +339,12 @@ impl Broker {
 fn choose<'a>(
     group: &mut SharedGroup<'_>,
     qos: QoS,
-    options: &Options,
+    (size, options): (usize, &Options),
     session: impl Fn(u32) -> Option<&'a Session>,
 ) -> Option<(u32, Grant)> {
     // So many are asked at most that are not connected: groups may have many.
     const ASKED: usize = 64;
-    let has_room = |session: &Session| session.has_room(0, options);
+    let has_room = |session: &Session| session.has_room(size, options);
     let keeps = |grant: Grant| qos.min(grant.qos) != QoS::AtMostOnce;
     let mut asked: usize = 0;
     let connected = group.next_active(|number, _| session(number).is_some_and(has_room));

@@ -10,7 +10,7 @@ use crate::broker::filters::FilterKey;
 use crate::broker::grant::Grant;
 use crate::broker::inbound::Unreleased;
 use crate::broker::options::Options;
-use crate::broker::queue::Queue;
+use crate::broker::queue::{Held, Queue};
 use crate::broker::retained::Cursor;
 use crate::broker::shared::GroupKey;
 use crate::message::Message;
@@ -43,6 +43,17 @@ pub(super) struct Session {
     /// Retained messages that new subscriptions are still to get.
     pub(super) replays: BTreeMap<FilterKey, Replay>,
     pub(super) dropped: u64,
+}
+
+impl Held {
+    /// Whether there is room for a message of so many bytes beside these; one that is larger than
+    /// may be held is held alone.
+    #[inline]
+    pub(super) fn fits(self, size: usize, options: &Options) -> bool {
+        let bytes = self.bytes.saturating_add(size);
+        self.len == 0
+            || self.len < options.maximum_queued_messages && bytes <= options.maximum_queued_bytes
+    }
 }
 
 /// A Will that waits for its delay.
@@ -82,8 +93,7 @@ impl Session {
         }
     }
 
-    /// Whether there is room for a message of so many bytes; one that is larger than may be held
-    /// is held alone.
+    /// Whether there is room for a message of so many bytes.
     #[inline]
     pub(super) fn has_room(&self, size: usize, options: &Options) -> bool {
         let (len, bytes) = (self.queue.len(), self.queue.bytes().saturating_add(size));
