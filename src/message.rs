@@ -438,7 +438,7 @@ impl Builder {
     fn add_head(&mut self, publish: &Publish<'_>) {
         self.parts.topic = self.add(publish.topic.as_bytes());
         let start = self.end();
-        self.parts.present = write_end_to_end(&publish.properties, &mut self.storage);
+        self.parts.present = publish.properties.write_end_to_end(&mut self.storage);
         self.parts.properties = Part { start, end: self.end() };
         if publish.properties.contains(PropertyId::SubscriptionIdentifier) {
             self.parts.identifiers = self.add_identifiers(&publish.properties);
@@ -476,27 +476,6 @@ impl fmt::Debug for Message {
             .field("payload", &format_args!("{}", text::Bytes(self.payload())))
             .finish()
     }
-}
-
-/// Properties of a PUBLISH, or of a Will, that are not of the message.
-const APART: [PropertyId; 3] =
-    [PropertyId::TopicAlias, PropertyId::SubscriptionIdentifier, PropertyId::WillDelayInterval];
-
-/// Appends those properties of a PUBLISH, or of a Will, that go from end to end, and says which
-/// there are, as a [`PropertyBlock`] knows them.
-#[inline]
-pub(crate) fn write_end_to_end(properties: &Properties<'_>, out: &mut Vec<u8>) -> u64 {
-    let apart = PropertyBlock::bits(APART);
-    match properties {
-        Properties::Block(block) if block.present() & apart == 0 => {
-            out.extend_from_slice(block.bytes());
-        }
-        _ => properties
-            .iter()
-            .filter(|property| !APART.contains(&property.id()))
-            .for_each(|property| property.write(out)),
-    }
-    properties.present() & !apart
 }
 
 #[cfg(test)]

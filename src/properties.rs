@@ -1,5 +1,6 @@
 //! The properties of a packet, MQTT 5.0 §2.2.2: a list to send, or a block that was received.
 
+use alloc::vec::Vec;
 use core::borrow::Borrow;
 use core::fmt;
 use core::slice;
@@ -90,6 +91,10 @@ impl<'a> PropertyBlock<'a> {
     }
 }
 
+/// Properties of a PUBLISH, or of a Will, that are not of the message.
+const APART: [PropertyId; 3] =
+    [PropertyId::TopicAlias, PropertyId::SubscriptionIdentifier, PropertyId::WillDelayInterval];
+
 impl<'a> Properties<'a> {
     /// No properties.
     pub const NONE: Self = Self::List(&[]);
@@ -149,6 +154,21 @@ impl<'a> Properties<'a> {
             Property::SubscriptionIdentifier(identifier) => Some(identifier),
             _ => None,
         })
+    }
+
+    /// Appends those of a PUBLISH, or of a Will, that go from end to end, and says which there are,
+    /// as a [`PropertyBlock`] knows them.
+    #[inline]
+    pub(crate) fn write_end_to_end(&self, out: &mut Vec<u8>) -> u64 {
+        let apart = PropertyBlock::bits(APART);
+        match self {
+            Self::Block(block) if block.present & apart == 0 => out.extend_from_slice(block.bytes),
+            _ => self
+                .iter()
+                .filter(|property| !APART.contains(&property.id()))
+                .for_each(|property| property.write(out)),
+        }
+        self.present() & !apart
     }
 
     /// Reads the properties of a packet of `version`, which has some in 5.0 only.

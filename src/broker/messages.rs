@@ -8,7 +8,6 @@ use bytes::Bytes;
 
 use crate::broker::authorizer::Client;
 use crate::broker::slab::Slab;
-use crate::message;
 use crate::outgoing::Outgoing;
 use crate::packet::{Packet, Publish};
 use crate::properties::{Properties, PropertyBlock};
@@ -51,7 +50,7 @@ impl Stored {
         self.topic.clear();
         self.topic.push_str(publish.topic);
         self.bytes.clear();
-        self.present = message::write_end_to_end(&publish.properties, &mut self.bytes);
+        self.present = publish.properties.write_end_to_end(&mut self.bytes);
         self.properties_len = self.bytes.len();
         self.large = None;
         if Outgoing::shares(publish.payload.len()) {
