@@ -69,10 +69,7 @@ impl Broker {
     /// Has the wrapper told of a connection whose session may have something to be sent.
     pub(super) fn announce_session(&mut self, number: u32) {
         let Some((_, session)) = self.both_mut(number) else { return };
-        if session.queue.next_ready().is_some()
-            || session.queue.front_at_most_once().is_some()
-            || !session.replays.is_empty()
-        {
+        if session.has_message() || !session.replays.is_empty() {
             self.ready.announce(number);
         }
     }

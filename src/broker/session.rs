@@ -110,6 +110,12 @@ impl Session {
             && self.queue.was_pulled()
     }
 
+    /// Whether there is a message that can be sent.
+    #[inline]
+    pub(super) fn has_message(&mut self) -> bool {
+        self.queue.front_at_most_once().is_some() || self.queue.next_ready().is_some()
+    }
+
     /// Whether it is the turn of retained messages: they take no more than half of the room that
     /// there is, so that others find some.
     #[inline]

@@ -73,12 +73,14 @@ impl Broker {
                 Pulled::Replay(session) => {
                     let any = self.take_replays(session);
                     replays = replays.saturating_add(1);
-                    if replays < REPLAYS && self.has_message(session) {
+                    let has_message =
+                        self.session_mut(session).is_some_and(|session| session.has_message());
+                    if replays < REPLAYS && has_message {
                         continue;
                     }
                     // There is no room for the next one, or it is far away, or those that there are
                     // cannot be sent: others come first.
-                    self.ran_dry(number);
+                    self.ready.ran_dry(number, false);
                     if any {
                         self.later.push_back(connection);
                     }
@@ -138,17 +140,6 @@ impl Broker {
         }
     }
 
-    /// Whether a session has a message that can be sent.
-    fn has_message(&mut self, number: u32) -> bool {
-        let Some(session) = self.session_mut(number) else { return false };
-        session.queue.front_at_most_once().is_some() || session.queue.next_ready().is_some()
-    }
-
-    /// There is nothing more for now: the wrapper is told of the next.
-    fn ran_dry(&mut self, number: u32) {
-        self.ready.ran_dry(number, false);
-    }
-
     /// Pulls all that is there to be sent, or as much as there is room for.
     #[inline]
     fn pull(&mut self, connection_number: u32, limit: usize, out: &mut Outgoing) -> Pulled {
@@ -188,7 +179,6 @@ impl Broker {
             ready.ran_dry(connection_number, is_plain);
             if connection.link.is_closing() {
                 self.finish(connection_number);
-                return pulled;
             }
         }
         pulled
