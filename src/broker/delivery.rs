@@ -28,6 +28,8 @@ pub(super) struct Target {
     /// Of the subscriptions, in the order in which they were found.
     pub(super) order: u32,
     pub(super) grant: Grant,
+    /// The group that it was chosen from.
+    pub(super) group: Option<GroupKey>,
 }
 
 impl Delivery {
@@ -85,7 +87,7 @@ impl Delivery {
             // v5 [MQTT-3.3.1-12] [MQTT-3.3.1-13], v3.1.1 [MQTT-3.3.1-9]
             retain: retain && first.grant.retain_as_published,
             is_replay: false,
-            group: None,
+            group: first.group,
             identifiers: Identifiers::One(identifier(first)),
         };
         if !others.is_empty() {

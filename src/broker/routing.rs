@@ -32,8 +32,9 @@ impl Broker {
     pub(super) fn route(&mut self, publish: &Publish<'_>, source: Source) -> usize {
         let mut targets = core::mem::take(&mut self.targets);
         let overlaps = self.collect(publish.topic, source.session, &mut targets);
-        let has_groups = !self.shared.is_empty();
-        if targets.is_empty() && !has_groups {
+        let subscribers = targets.len();
+        self.collect_members(publish, &mut targets);
+        if targets.is_empty() {
             self.targets = targets;
             return 0;
         }
@@ -41,10 +42,11 @@ impl Broker {
             Origin { expires: expires(self.now, publish), publisher: source.client, shared: None };
         let Some(message) = self.messages.insert(publish, origin) else { return 0 };
         let mut sessions: usize = 0;
+        let (subscribers, members) = targets.split_at_mut_checked(subscribers).unwrap_or_default();
         if overlaps {
-            targets.sort_unstable_by_key(|target| (target.session, target.order));
+            subscribers.sort_unstable_by_key(|target| (target.session, target.order));
         }
-        let mut left = targets.as_slice();
+        let mut left = &*subscribers;
         while let Some((first, behind)) = left.split_first() {
             let same = match overlaps {
                 true => behind.partition_point(|other| other.session == first.session),
@@ -59,8 +61,10 @@ impl Broker {
             }
             left = behind.get(same..).unwrap_or_default();
         }
-        if has_groups {
-            sessions = sessions.saturating_add(self.route_to_groups(publish, message));
+        for member in &*members {
+            let delivery = Delivery::merge(message, publish.qos, publish.retain, member, &[]);
+            sessions = sessions.saturating_add(1);
+            self.deliver(member.session, delivery);
         }
         self.messages.release(message);
         self.work = self.work.saturating_add(targets.len()).saturating_add(sessions);
@@ -80,31 +84,33 @@ impl Broker {
             }
             // v5 [MQTT-3.8.3-3]
             if !(grant.no_local && publisher == Some(session)) {
-                targets.push(Target { session, order: filters, grant });
+                targets.push(Target { session, order: filters, grant, group: None });
             }
         });
         filters > 1
     }
 
-    /// One member of each group gets it. v5 [U5-4.8.2-1]
-    fn route_to_groups(&mut self, publish: &Publish<'_>, message: MessageKey) -> usize {
-        let mut chosen = Vec::new();
-        let Self { shared, sessions, options, scratch, messages, .. } = self;
-        let size = messages.get(message).map_or(0, |stored| stored.size());
+    /// Chooses the member of each group that gets it. v5 [U5-4.8.2-1]
+    fn collect_members(&mut self, publish: &Publish<'_>, targets: &mut Vec<Target>) {
+        let Self { shared, sessions, options, scratch, .. } = self;
+        if shared.is_empty() {
+            return;
+        }
+        let properties = publish.properties_len();
+        let size =
+            publish.topic.len().saturating_add(properties).saturating_add(publish.payload.len());
         shared.matches(publish.topic, scratch, |mut group| {
             let key = group.key();
             let found = choose(&mut group, publish.qos, (size, options), |number| {
                 sessions.get(number).and_then(Option::as_ref)
             });
-            chosen.extend(found.map(|(session, grant)| (key, session, grant)));
+            targets.extend(found.map(|(session, grant)| Target {
+                session,
+                order: 0,
+                grant,
+                group: Some(key),
+            }));
         });
-        let count = chosen.len();
-        for (group, session, grant) in chosen {
-            let first = Target { session, order: 0, grant };
-            let delivery = Delivery::merge(message, publish.qos, publish.retain, &first, &[]);
-            self.deliver(session, Delivery { group: Some(group), ..delivery });
-        }
-        count
     }
 
     /// Another member of a group gets a message whose session has ended, if there is one.
@@ -145,9 +151,8 @@ impl Broker {
         to: Option<(u32, Grant)>,
     ) {
         let Some((session, grant)) = to else { return };
-        let first = Target { session, order: 0, grant };
-        let delivery = Delivery::merge(message, qos, retain, &first, &[]);
-        self.deliver(session, Delivery { group: Some(key), ..delivery });
+        let member = Target { session, order: 0, grant, group: Some(key) };
+        self.deliver(session, Delivery::merge(message, qos, retain, &member, &[]));
     }
 
     /// Connected members of its groups get what a session that has no connection any more was
@@ -166,31 +171,31 @@ impl Broker {
         }
     }
 
-    /// A session is not a member of a group any more: others get what it was never sent, as far as
-    /// they have room, and it keeps the rest.
-    pub(super) fn leave_group(&mut self, number: u32, key: GroupKey) {
+    /// A session is not a member of these groups, in their order, any more: others get what it was
+    /// never sent, as far as they have room, and it keeps the rest.
+    pub(super) fn leave_groups(&mut self, number: u32, keys: &[GroupKey]) {
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
         let mut full = Vec::new();
         for entry in session.queue.unsent() {
-            self.pass_entry(number, entry, Some(key), &mut full);
+            self.pass_entry(number, entry, Some(keys), &mut full);
         }
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
         session.queue.sweep();
         let held = session.queue.acknowledged().into_iter();
         for entry in held.flat_map(|held| held.entries_mut()) {
-            if let Some(delivery) = entry.message.as_mut().filter(|one| one.group == Some(key)) {
-                delivery.group = None;
+            if let Some(delivery) = &mut entry.message {
+                delivery.group = delivery.group.filter(|group| keys.binary_search(group).is_err());
             }
         }
     }
 
-    /// Another member gets a message that a session was never sent, if it came by a group, or by
-    /// that group. One that nobody had room for is asked for no more.
+    /// Another member gets a message that a session was never sent, if it came by a group, or by one
+    /// of these. A group in which nobody had room is asked no more.
     fn pass_entry(
         &mut self,
         number: u32,
         entry: Key,
-        of: Option<GroupKey>,
+        of: Option<&[GroupKey]>,
         full: &mut Vec<GroupKey>,
     ) {
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
@@ -198,7 +203,8 @@ impl Broker {
         let delivery = found.and_then(|entry| entry.message.as_ref());
         let Some(Delivery { group: Some(group), message, .. }) = delivery else { return };
         let (group, message) = (*group, *message);
-        if of.is_some_and(|of| of != group) || full.contains(&group) {
+        let is_other = of.is_some_and(|of| of.binary_search(&group).is_err());
+        if is_other || full.contains(&group) {
             return;
         }
         if !self.pass_to_other(number, group, message) {

@@ -11,6 +11,7 @@ use crate::broker::machine::Broker;
 use crate::broker::publishing;
 use crate::broker::retained::Cursor;
 use crate::broker::session::{self, Replay};
+use crate::broker::shared::GroupKey;
 use crate::packet::{
     Packet, ReasonCodes, RetainHandling, SubAck, Subscribe, Subscription, UnsubAck, Unsubscribe,
 };
@@ -206,13 +207,17 @@ impl Broker {
         let Some((connection, _)) = self.both_mut(number) else { return Ok(()) };
         let version = connection.link.version;
         let Some(session) = connection.session else { return Ok(()) };
-        let mut reason_codes = Vec::new();
+        let (mut reason_codes, mut left) = (Vec::new(), Vec::new());
         for filter in unsubscribe.topic_filters.iter() {
-            let had = self.remove_subscription(session, filter, version);
+            let had = self.remove_subscription(session, filter, version, &mut left);
             reason_codes.push(match had {
                 true => ReasonCode::SUCCESS,
                 false => ReasonCode::NO_SUBSCRIPTION_EXISTED,
             });
+        }
+        if !left.is_empty() {
+            left.sort_unstable();
+            self.leave_groups(session, &left);
         }
         self.work = self.work.saturating_add(reason_codes.len());
         let packet_id = unsubscribe.packet_id;
@@ -224,9 +229,15 @@ impl Broker {
         Ok(())
     }
 
-    /// Ends a subscription, if there is one. v5 [MQTT-3.10.4-1] [MQTT-3.10.4-2],
-    /// v3.1.1 [MQTT-3.10.4-1] [MQTT-3.10.4-2]
-    fn remove_subscription(&mut self, number: u32, filter: &str, version: Version) -> bool {
+    /// Ends a subscription, if there is one, and says which group was left.
+    /// v5 [MQTT-3.10.4-1] [MQTT-3.10.4-2], v3.1.1 [MQTT-3.10.4-1] [MQTT-3.10.4-2]
+    fn remove_subscription(
+        &mut self,
+        number: u32,
+        filter: &str,
+        version: Version,
+        left: &mut Vec<GroupKey>,
+    ) -> bool {
         let (share_name, filter) = split(filter, version);
         if let Some(share_name) = share_name {
             let Some(key) = self.shared.key(share_name, filter) else { return false };
@@ -236,7 +247,7 @@ impl Broker {
             if let Some(session) = self.session_mut(number) {
                 session::remove_sorted(&mut session.groups, &key);
             }
-            self.leave_group(number, key);
+            left.push(key);
             return true;
         }
         let Some(key) = self.subscriptions.key(filter) else { return false };

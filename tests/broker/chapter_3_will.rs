@@ -1,9 +1,11 @@
 //! Wills: MQTT 5.0 §3.1.2.5, §3.1.3.2.
 
+use std::time::Duration;
+
 use sansio_mqtt::broker::Broker;
 use sansio_mqtt::{
-    Connect, Disconnect, Instant, Properties, Property, QoS, ReasonCode, Subscription, Version,
-    Will,
+    Connect, Disconnect, Instant, Properties, Property, Publish, QoS, ReasonCode, Subscription,
+    Version, Will,
 };
 
 use crate::words::{QOS, lasting, of, options_with, v5, with};
@@ -535,4 +537,30 @@ fn wills_hold_no_more_than_they_may_together() {
         let second = world.join(&willing(v5("b"), will));
         world.silent(second);
     });
+}
+
+#[test]
+fn what_was_due_before_a_client_comes_back_comes_before() {
+    // v5 [MQTT-3.1.2-8] [MQTT-3.1.3-9] 3.1.2.11.2: whether the broker was woken for it or not.
+    for (expiry, waits, is_published, is_present) in
+        [(10, 100, true, false), (1_000, 100, true, true), (1_000, 3, false, true)]
+    {
+        scenario(|world| {
+            let watcher = watcher(world);
+            let list = [Property::SessionExpiryInterval(expiry)];
+            let delay = [Property::WillDelayInterval(5)];
+            let will = Will { properties: Properties::List(&delay), ..WILL };
+            let connect = Connect { clean_start: false, ..with(v5("a"), &list) };
+            let peer = world.join(&willing(connect, will));
+            world.lose(peer);
+            // A call tells the broker how late it is, and nobody wakes it.
+            let publish = Publish { topic: "clock", ..Publish::default() };
+            let late = Duration::from_secs(waits);
+            world.call(|broker, now| broker.publish(now + late, &publish)).unwrap();
+            let (_, present) = world.resume(&connect);
+            assert_eq!(present, is_present, "{expiry} {waits}");
+            let heard = world.heard(watcher);
+            assert_eq!(heard.iter().any(|line| line == "w gone"), is_published, "{heard:?}");
+        });
+    }
 }

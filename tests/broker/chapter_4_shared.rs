@@ -1,6 +1,8 @@
 //! Shared Subscriptions: MQTT 5.0 §4.8.2.
 
-use sansio_mqtt::{Packet, Property, PubAck, PubRec, QoS, ReasonCode, Subscription, Version};
+use sansio_mqtt::{
+    Packet, Property, PubAck, PubRec, QoS, ReasonCode, Subscription, Unsubscribe, Version,
+};
 
 use crate::words::{lasting, options_with, pub_ack, pub_comp, pub_rec, v5};
 use crate::world::{Peer, World, scenario, scenario_with};
@@ -530,5 +532,50 @@ fn a_member_at_qos_0_is_not_passed_what_was_promised_to_another() {
         let member = world.join(&lasting(Version::V5, "m1"));
         assert_eq!(world.heard(member), ["t x QoS 1"]);
         world.silent(other);
+    });
+}
+
+#[test]
+fn a_message_goes_to_a_member_that_has_room_for_all_of_it() {
+    let options = options_with(|options| options.maximum_queued_bytes = 1_000);
+    scenario_with(&options, |world| {
+        let publisher = world.join(&v5("publisher"));
+        let peers = members(world, &["m1", "m2"], QoS::AtLeastOnce);
+        peers.iter().for_each(|&peer| world.block(peer));
+        // One has 700 bytes, and so has the other; then both have room for 200, and none for 500.
+        for (bytes, dropped) in [(700, 0), (200, 0), (500, 0), (500, 1)] {
+            world.publish(publisher, "t", QoS::AtLeastOnce, &"x".repeat(bytes));
+            assert_eq!(world.broker.counters().dropped, dropped, "{bytes}");
+        }
+        peers.iter().for_each(|&peer| world.unblock(peer));
+        assert_eq!(counts(world, &peers).iter().sum::<usize>(), 3);
+    });
+}
+
+#[test]
+fn what_a_member_leaves_behind_goes_to_others_whichever_groups_it_leaves() {
+    scenario(|world| {
+        let publisher = world.join(&v5("publisher"));
+        let leaving = world.join(&lasting(Version::V5, "leaving"));
+        for filter in ["$share/g/a", "$share/g/b", "$share/g/c"] {
+            world.subscribe(leaving, filter, QoS::AtLeastOnce);
+        }
+        world.block(leaving);
+        for topic in ["a", "b", "c"] {
+            world.publish(publisher, topic, QoS::AtLeastOnce, "x");
+        }
+        let other = world.join(&v5("other"));
+        for filter in ["$share/g/a", "$share/g/b", "$share/g/c"] {
+            world.subscribe(other, filter, QoS::AtLeastOnce);
+        }
+        let packet_id = world.next_id(leaving);
+        let filters = ["$share/g/c", "$share/g/a"];
+        world.send(leaving, Unsubscribe::new(packet_id, &filters));
+        assert_eq!(world.heard(other), ["a x QoS 1", "c x QoS 1"]);
+        world.unblock(leaving);
+        let heard = world.packets(leaving);
+        let of_b = |packet: Packet<'_>| matches!(packet, Packet::Publish(one) if one.topic == "b");
+        assert_eq!(heard.iter().filter(|packet| of_b(packet.packet())).count(), 1);
+        assert_eq!(heard.len(), 2, "{heard:?}");
     });
 }

@@ -473,3 +473,29 @@ fn a_window_of_one_gets_all_that_is_retained() {
         assert_eq!(world.heard(peer).len(), 200);
     });
 }
+
+#[test]
+fn what_cannot_fit_whatever_is_dropped_drops_nothing() {
+    for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
+        let options = options_with(|options| {
+            (options.maximum_queued_bytes, options.maximum_in_flight) = (1_000, 1);
+            options.overflow = overflow;
+        });
+        for version in Version::ALL {
+            scenario_with(&options, |world| {
+                let publisher = world.join(&v5("publisher"));
+                let peer = world.join(&lasting(version, "a"));
+                world.subscribe(peer, "t", QoS::AtLeastOnce);
+                world.by_hand(peer);
+                say(world, publisher, QoS::AtLeastOnce, &["1", "2", "3"]);
+                assert_eq!(world.heard(peer), ["t 1 QoS 1"]);
+                world.block(peer);
+                say(world, publisher, QoS::AtMostOnce, &["4", "5"]);
+                say(world, publisher, QoS::AtLeastOnce, &[&"x".repeat(2_000)]);
+                assert_eq!(world.broker.counters().dropped_at_most_once, 0, "{overflow:?}");
+                assert_eq!(world.broker.counters().dropped, 1, "{overflow:?}");
+                assert_eq!(world.broker.session("a").unwrap().queued_messages, 5);
+            });
+        }
+    }
+}
