@@ -74,7 +74,6 @@ impl Outgoing {
     pub fn clear(&mut self) {
         self.large.clear();
         self.large_len = 0;
-        self.start = self.end;
         self.reset();
     }
 
@@ -91,28 +90,30 @@ impl Outgoing {
     }
 
     /// Room for `len` bytes, which the caller fills.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn room(&mut self, len: usize) -> &mut [u8] {
-        if self.end.saturating_add(len) > self.small.len() && self.start > self.end / 2 {
+        if self.end.saturating_add(len) > self.small.len() {
+            self.make_room(len);
+        }
+        let start = self.end;
+        self.end = start.saturating_add(len);
+        self.small.get_mut(start..self.end).unwrap_or_default()
+    }
+
+    /// Makes room for `len` bytes more.
+    #[cold]
+    fn make_room(&mut self, len: usize) {
+        if self.start > self.end / 2 {
             self.compact();
         }
         let end = self.end.saturating_add(len);
         if end > self.small.len() {
-            self.grow(end);
+            self.small.resize(end.max(self.small.len().saturating_mul(2)).max(1024), 0);
         }
-        let start = core::mem::replace(&mut self.end, end);
-        self.small.get_mut(start..end).unwrap_or_default()
-    }
-
-    /// Makes room up to `end`, which [`room`](Self::room) is about to reach.
-    #[cold]
-    fn grow(&mut self, end: usize) {
-        self.small.resize(end.max(self.small.len().saturating_mul(2)).max(1024), 0);
     }
 
     /// Moves what is left to the front, so that a caller who never takes all does not make the
     /// buffer grow without end.
-    #[cold]
     fn compact(&mut self) {
         self.small.copy_within(self.start..self.end, 0);
         for (at, _) in &mut self.large {
@@ -152,33 +153,43 @@ impl Outgoing {
                 }
             }
         }
-        if self.large.is_empty() {
+        if self.is_empty() {
             self.reset();
         }
     }
 
+    /// All was taken.
+    #[inline]
     fn reset(&mut self) {
-        if self.start == self.end {
-            (self.start, self.end) = (0, 0);
-            if self.small.len() > KEEP {
-                self.small = Vec::new();
-            }
+        (self.start, self.end) = (0, 0);
+        if self.small.len() > KEEP {
+            self.give_back();
         }
+    }
+
+    #[cold]
+    fn give_back(&mut self) {
+        self.small = Vec::new();
     }
 }
 
 impl Buf for Outgoing {
     #[inline]
     fn remaining(&self) -> usize {
-        self.end.saturating_sub(self.start).saturating_add(self.large_len)
+        // None of it ever wraps: the start is never behind the end.
+        self.end.wrapping_sub(self.start).wrapping_add(self.large_len)
     }
 
     #[inline]
     fn chunk(&self) -> &[u8] {
-        let end = match self.large.front() {
-            Some((at, bytes)) if *at == self.start => return bytes,
-            Some((at, _)) => *at,
-            None => self.end,
+        let end = if self.large.is_empty() {
+            self.end
+        } else {
+            match self.large.front() {
+                Some((at, bytes)) if *at == self.start => return bytes,
+                Some((at, _)) => *at,
+                None => self.end,
+            }
         };
         self.small.get(self.start..end).unwrap_or_default()
     }
@@ -187,10 +198,12 @@ impl Buf for Outgoing {
     #[inline]
     fn advance(&mut self, count: usize) {
         let start = self.start.saturating_add(count);
-        if self.large.is_empty() && start < self.end {
+        if !self.large.is_empty() {
+            self.advance_over(count);
+        } else if start < self.end {
             self.start = start;
         } else {
-            self.advance_over(count);
+            self.reset();
         }
     }
 
