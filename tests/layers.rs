@@ -63,6 +63,7 @@ const ORDER: &[&str] = &[
     "broker::hash",
     "broker::slab",
     "broker::small_text",
+    "broker::topics",
     "broker::levels",
     "broker::members",
     "broker::tree",

@@ -27,27 +27,19 @@ pub(super) struct Target {
     pub(super) session: u32,
     /// Of the subscriptions, in the order in which they were found.
     pub(super) order: u32,
+    /// What it was granted, packed.
+    pub(super) grant: u32,
+}
+
+/// The member of a group that a message is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Chosen {
+    pub(super) session: u32,
+    pub(super) group: GroupKey,
     pub(super) grant: Grant,
-    /// The group that it was chosen from.
-    pub(super) group: Option<GroupKey>,
 }
 
 impl Delivery {
-    /// Whether its message goes out as it is, at QoS 0.
-    #[inline]
-    pub(super) const fn is_plain(&self) -> bool {
-        matches!(
-            self,
-            Self {
-                qos: QoS::AtMostOnce,
-                retain: false,
-                is_replay: false,
-                identifiers: Identifiers::One(0),
-                ..
-            }
-        )
-    }
-
     /// A message at QoS 0 that goes out as it is.
     pub(super) const fn plain(message: MessageKey) -> Self {
         Self {
@@ -69,35 +61,35 @@ impl Delivery {
         }
     }
 
+    /// A message with this QoS and RETAIN flag for who was granted this.
+    #[inline]
+    pub(super) fn of(message: MessageKey, qos: QoS, retain: bool, grant: Grant) -> Self {
+        Self {
+            message,
+            qos: qos.min(grant.qos),
+            // v5 [MQTT-3.3.1-12] [MQTT-3.3.1-13], v3.1.1 [MQTT-3.3.1-9]
+            retain: retain && grant.retain_as_published,
+            is_replay: false,
+            group: None,
+            identifiers: Identifiers::One(grant.subscription_identifier.unwrap_or_default()),
+        }
+    }
+
     /// The one copy of a message with this QoS and RETAIN flag that a session gets, whatever it has
     /// subscribed to it by: at the highest QoS, with all identifiers.
     /// v5 [MQTT-3.3.4-2] [MQTT-3.3.4-3], v3.1.1 [MQTT-3.3.5-1]
-    #[inline]
     pub(super) fn merge(
         message: MessageKey,
         qos: QoS,
         retain: bool,
-        first: &Target,
-        others: &[Target],
+        grants: impl Iterator<Item = Grant> + Clone,
     ) -> Self {
-        let identifier = |target: &Target| target.grant.subscription_identifier.unwrap_or_default();
-        let mut delivery = Self {
-            message,
-            qos: qos.min(first.grant.qos),
-            // v5 [MQTT-3.3.1-12] [MQTT-3.3.1-13], v3.1.1 [MQTT-3.3.1-9]
-            retain: retain && first.grant.retain_as_published,
-            is_replay: false,
-            group: first.group,
-            identifiers: Identifiers::One(identifier(first)),
-        };
-        if !others.is_empty() {
-            let all = || core::iter::once(first).chain(others);
-            delivery.identifiers = Identifiers::new(all().map(identifier));
-            let highest = all().map(|target| target.grant.qos).max().unwrap_or_default();
-            delivery.qos = qos.min(highest);
-            delivery.retain = retain && all().any(|target| target.grant.retain_as_published);
-        }
-        delivery
+        let identifiers = grants.clone().map(|one| one.subscription_identifier.unwrap_or_default());
+        let identifiers = Identifiers::new(identifiers);
+        let highest = grants.clone().map(|grant| grant.qos).max().unwrap_or_default();
+        let retain_as_published = grants.clone().any(|grant| grant.retain_as_published);
+        let grant = Grant { qos: highest, retain_as_published, ..Grant::default() };
+        Self { identifiers, ..Self::of(message, qos, retain, grant) }
     }
 }
 

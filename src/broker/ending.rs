@@ -154,7 +154,7 @@ impl Broker {
             Some(session.client.client_id.clone())
         });
         self.events.push_back(Event::Disconnected { connection: id, client_id, cause });
-        if let Some(message) = self.ready.disconnect(number) {
+        if let Some(message) = self.ready.disconnect(number, session) {
             self.messages.release(message);
         }
         if let Some(session) = session {

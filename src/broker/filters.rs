@@ -218,11 +218,11 @@ impl Filters {
 
     /// Calls `found` for every filter that a topic matches, with its members.
     #[inline]
-    pub(super) fn matches(
-        &self,
+    pub(super) fn matches<'a>(
+        &'a self,
         topic: &str,
         scratch: &mut Scratch,
-        mut found: impl FnMut(FilterKey, &Members),
+        mut found: impl FnMut(FilterKey, &'a Members),
     ) {
         if !self.exact.is_empty()
             && let Some(id) = self.find_exact(topic, self.seed().of(topic.as_bytes()))

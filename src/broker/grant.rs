@@ -36,6 +36,7 @@ const IDENTIFIER: u32 = varint::MAX;
 const NO_LOCAL: u32 = 1 << 28;
 const RETAIN_AS_PUBLISHED: u32 = 1 << 29;
 const QOS_SHIFT: u32 = 30;
+const QOS: u32 = 0b11 << QOS_SHIFT;
 
 impl Grant {
     /// All of it in 32 bits.
@@ -48,6 +49,22 @@ impl Grant {
         let no_local = if self.no_local { NO_LOCAL } else { 0 };
         let as_published = if self.retain_as_published { RETAIN_AS_PUBLISHED } else { 0 };
         Ok(identifier | no_local | as_published | u32::from(self.qos.get()) << QOS_SHIFT)
+    }
+
+    /// The bits of a packed grant by which a message with this QoS and RETAIN flag becomes another one
+    /// for its subscriber than the same at QoS 0 without that flag.
+    pub(super) const fn marks(qos: QoS, retain: bool) -> u32 {
+        let by_qos = match qos {
+            QoS::AtMostOnce => 0,
+            QoS::AtLeastOnce | QoS::ExactlyOnce => QOS,
+        };
+        IDENTIFIER | by_qos | if retain { RETAIN_AS_PUBLISHED } else { 0 }
+    }
+
+    /// Whether a packed grant leaves out what the subscriber itself publishes.
+    #[inline]
+    pub(super) const fn has_no_local(packed: u32) -> bool {
+        packed & NO_LOCAL != 0
     }
 
     #[inline]

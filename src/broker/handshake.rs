@@ -344,9 +344,7 @@ impl Broker {
             connection.link.incoming_aliases = IncomingAliases::new(options.topic_alias_maximum);
         }
         let link = &connection.link;
-        let is_bare = link.outgoing_aliases.are_off();
-        let maximum_packet_size = link.maximum_packet_size;
-        ready.connect(number, client.clone(), link.version, maximum_packet_size, is_bare);
+        ready.connect(number, session_number, client.clone(), link.maximum_packet_size);
         session.client = client;
         session.version = connect.version;
         session.connection = Some(number);

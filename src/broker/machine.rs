@@ -10,7 +10,7 @@ use hashbrown::HashTable;
 
 use crate::broker::authorizer::{Authorizer, Client};
 use crate::broker::connection::{Connection, Pause};
-use crate::broker::delivery::Target;
+use crate::broker::delivery::{Chosen, Target};
 use crate::broker::error::DisconnectCause;
 use crate::broker::event::{Counters, Event};
 use crate::broker::hash::{Names, Seed};
@@ -23,6 +23,7 @@ use crate::broker::shared::SharedSubscriptions;
 use crate::broker::slab::Slab;
 use crate::broker::subscriptions::Subscriptions;
 use crate::broker::timers::{Timer, Timers};
+use crate::broker::topics::Topics;
 use crate::broker::tree::Scratch;
 use crate::link::ConnectionId;
 use crate::message::Message;
@@ -52,6 +53,8 @@ pub struct Broker {
     pub(super) shared: SharedSubscriptions,
     pub(super) retained: Retained,
     pub(super) messages: Messages,
+    /// Those that were sent with aliases.
+    pub(super) topics: Topics,
     pub(super) timers: Timers,
     pub(super) events: VecDeque<Event>,
     /// Connections with bytes.
@@ -71,6 +74,7 @@ pub struct Broker {
     pub(super) scratch: Scratch,
     /// For routing, so that it need not be allocated again.
     pub(super) targets: Vec<Target>,
+    pub(super) members: Vec<Chosen>,
     /// What was done since [`receive`](Self::receive) began.
     pub(super) work: usize,
     pub(super) counters: Counters,

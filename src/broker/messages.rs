@@ -1,5 +1,6 @@
 //! Messages that wait in queues, each kept once however many wait for it.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -7,11 +8,13 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::broker::authorizer::Client;
+use crate::broker::hash::Seed;
 use crate::broker::slab::Slab;
+use crate::broker::topics::{TopicNumber, Topics};
 use crate::outgoing::Outgoing;
-use crate::packet::{Packet, Publish};
-use crate::properties::{Properties, PropertyBlock};
+use crate::packet::Publish;
 use crate::qos::QoS;
+use crate::session::publish::{Alias, WirePublish};
 use crate::time::Instant;
 use crate::version::Version;
 
@@ -35,9 +38,49 @@ pub(super) struct Stored {
     pub(super) retain: bool,
     pub(super) expires: Option<Instant>,
     pub(super) publisher: Option<Arc<Client>>,
-    /// The PUBLISH that it becomes as it is, at QoS 0 without RETAIN, in 3.x and in 5.0; empty
-    /// until several have needed it.
-    frames: [Vec<u8>; 2],
+    /// The number of its topic, once somebody has asked for it.
+    number: Option<TopicNumber>,
+    /// What it becomes as it is, once several have needed it.
+    frames: Option<Box<Frames>>,
+}
+
+/// A packet that a message becomes as it is, at QoS 0 without RETAIN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Frame {
+    /// In 3.1 and 3.1.1.
+    V3,
+    /// In 5.0.
+    V5,
+    /// In 5.0 with an alias in place of its topic.
+    Aliased,
+}
+
+/// A packet for each [`Frame`], or nothing.
+#[derive(Debug, Default)]
+struct Frames {
+    v3: Vec<u8>,
+    v5: Vec<u8>,
+    aliased: Vec<u8>,
+}
+
+impl Frames {
+    #[inline]
+    fn get(&self, which: Frame) -> &[u8] {
+        match which {
+            Frame::V3 => &self.v3,
+            Frame::V5 => &self.v5,
+            Frame::Aliased => &self.aliased,
+        }
+    }
+
+    fn clear(&mut self) {
+        [&mut self.v3, &mut self.v5, &mut self.aliased].into_iter().for_each(Vec::clear);
+    }
+
+    fn capacity(&self) -> usize {
+        let all = [&self.v3, &self.v5, &self.aliased].into_iter().map(Vec::capacity);
+        all.fold(0, usize::saturating_add)
+    }
 }
 
 impl Stored {
@@ -46,7 +89,10 @@ impl Stored {
     fn fill(&mut self, publish: &Publish<'_>, origin: Origin) {
         let Origin { expires, publisher, shared } = origin;
         self.uses = 1;
-        self.frames.iter_mut().for_each(Vec::clear);
+        if let Some(frames) = &mut self.frames {
+            frames.clear();
+        }
+        self.number = None;
         self.topic.clear();
         self.topic.push_str(publish.topic);
         self.bytes.clear();
@@ -63,6 +109,13 @@ impl Stored {
         (self.expires, self.publisher) = (expires, publisher);
     }
 
+    /// One uses it no more; says whether it was the last one.
+    #[inline]
+    pub(super) fn leave(&mut self) -> bool {
+        self.uses = self.uses.saturating_sub(1);
+        self.uses == 0
+    }
+
     pub(super) fn properties(&self) -> &[u8] {
         self.bytes.get(..self.properties_len).unwrap_or_default()
     }
@@ -74,39 +127,62 @@ impl Stored {
         }
     }
 
-    /// Whether it is worth while to keep it as a packet: it is small, always the same, and several
-    /// want it.
+    /// The number of its topic.
     #[inline]
-    pub(super) fn is_framed(&self, version: Version) -> bool {
-        let [of_v3, of_v5] = &self.frames;
-        let frame = if version.is_v5() { of_v5 } else { of_v3 };
-        !frame.is_empty() || self.uses > 2 && self.large.is_none() && self.expires.is_none()
+    pub(super) fn topic_number(&mut self, topics: &mut Topics, seed: &Seed) -> Option<TopicNumber> {
+        if self.number.is_none() {
+            self.number = topics.number(self.topic.as_bytes(), seed);
+        }
+        self.number
     }
 
-    /// The packet that it becomes as it is.
+    /// Has a packet made of it as it is, if it is worth while to keep one: it is small, always the
+    /// same, and several want it. `false` if there is none.
     #[inline]
-    pub(super) fn frame(&mut self, version: Version) -> &[u8] {
-        let which = usize::from(version.is_v5());
-        if self.frames.get(which).is_none_or(Vec::is_empty) {
-            self.make_frame(version, which);
-        }
-        self.frames.get(which).map(Vec::as_slice).unwrap_or_default()
+    pub(super) fn prepare(&mut self, which: Frame) -> bool {
+        !self.frame(which).is_empty() || self.make_frame(which)
+    }
+
+    /// The packet that was [prepared](Self::prepare).
+    #[inline]
+    pub(super) fn frame(&self, which: Frame) -> &[u8] {
+        self.frames.as_ref().map_or(&[], |frames| frames.get(which))
+    }
+
+    /// Where the alias is in the packet that has one: it is the last property.
+    #[inline]
+    pub(super) fn alias_at(&self) -> usize {
+        let payload_len = self.bytes.len().saturating_sub(self.properties_len);
+        self.frame(Frame::Aliased).len().saturating_sub(payload_len).saturating_sub(2)
     }
 
     #[cold]
-    fn make_frame(&mut self, version: Version, which: usize) {
-        let mut frame = self.frames.get_mut(which).map(core::mem::take).unwrap_or_default();
-        let properties = match version.is_v5() {
-            true => Properties::Block(PropertyBlock::of_publish(self.properties(), self.present)),
-            false => Properties::NONE,
-        };
-        let (topic, payload) = (&*self.topic, self.payload());
-        let publish = Publish { topic, payload, properties, ..Publish::default() };
-        // It was checked when it came in, and a vector has room.
-        let _ = Packet::Publish(publish).encode(version, &mut frame);
-        if let Some(place) = self.frames.get_mut(which) {
-            *place = frame;
+    fn make_frame(&mut self, which: Frame) -> bool {
+        if self.uses <= 2 || self.large.is_some() || self.expires.is_some() {
+            return false;
         }
+        let mut frames = self.frames.take().unwrap_or_default();
+        let (frame, version, alias) = match which {
+            Frame::V3 => (&mut frames.v3, Version::V3_1_1, Alias::None),
+            Frame::V5 => (&mut frames.v5, Version::V5, Alias::None),
+            Frame::Aliased => (&mut frames.aliased, Version::V5, Alias::Use(0)),
+        };
+        let wire = WirePublish {
+            dup: false,
+            qos: QoS::AtMostOnce,
+            retain: false,
+            topic: self.topic.as_bytes(),
+            packet_id: None,
+            properties: self.properties(),
+            present: self.present,
+            expiry: None,
+            identifiers: &[],
+            payload: self.payload(),
+        };
+        frame.resize(wire.encoded_len(version, alias), 0);
+        wire.write_to(version, alias, frame);
+        self.frames = Some(frames);
+        true
     }
 
     /// How many bytes it holds: topic, properties and payload.
@@ -183,8 +259,14 @@ impl Messages {
     /// One more uses it.
     #[inline]
     pub(super) fn acquire(&mut self, key: MessageKey) {
+        self.acquire_all(key, 1);
+    }
+
+    /// So many more use it.
+    #[inline]
+    pub(super) fn acquire_all(&mut self, key: MessageKey, more: u32) {
         if let Some(stored) = self.slots.get_mut(key.0) {
-            stored.uses = stored.uses.saturating_add(1);
+            stored.uses = stored.uses.saturating_add(more);
         }
     }
 
@@ -192,20 +274,19 @@ impl Messages {
     #[inline]
     pub(super) fn release(&mut self, key: MessageKey) {
         let Some(stored) = self.slots.get_mut(key.0) else { return };
-        stored.uses = stored.uses.saturating_sub(1);
-        if stored.uses == 0 {
+        if stored.leave() {
             self.remove(key);
         }
     }
 
+    /// A message is gone that nobody uses.
     #[inline]
-    fn remove(&mut self, key: MessageKey) {
+    pub(super) fn remove(&mut self, key: MessageKey) {
         let Some(stored) = self.slots.get_mut(key.0) else { return };
         self.bytes = self.bytes.saturating_sub(stored.size());
-        let frames = stored.frames.iter().map(Vec::capacity);
-        let capacity = frames
-            .fold(stored.topic.capacity(), usize::saturating_add)
-            .saturating_add(stored.bytes.capacity());
+        let frames = stored.frames.as_ref().map_or(0, |frames| frames.capacity());
+        let capacity = stored.topic.capacity().saturating_add(stored.bytes.capacity());
+        let capacity = capacity.saturating_add(frames);
         if self.spare.len() < SPARE && capacity <= SPARE_BYTES {
             stored.publisher = None;
             stored.large = None;

@@ -90,6 +90,7 @@ mod small_text;
 mod subscribing;
 mod subscriptions;
 mod timers;
+mod topics;
 mod transmitting;
 mod tree;
 
@@ -120,6 +121,7 @@ use self::messages::Messages;
 use self::ready::Ready;
 use self::slab::Slab;
 use self::timers::{Timer, Timers};
+use self::topics::Topics;
 use crate::decoder::Decoder;
 use crate::link::Link;
 use crate::session::store::Log;
@@ -146,6 +148,7 @@ impl Broker {
             shared: SharedSubscriptions::new(seed),
             retained: Retained::new(seed, options.retained),
             messages: Messages::new(),
+            topics: Topics::default(),
             timers: Timers::default(),
             events: VecDeque::new(),
             ready: Ready::default(),
@@ -157,6 +160,7 @@ impl Broker {
             overflowed: VecDeque::new(),
             scratch: Scratch::new(),
             targets: Vec::new(),
+            members: Vec::new(),
             work: 0,
             counters: Counters::default(),
             is_shutting_down: false,
@@ -264,18 +268,32 @@ impl Broker {
 
     /// What the wrapper has to do next; ask until it is [`Output::Timeout`].
     pub fn poll_output(&mut self) -> Output {
+        if !(self.log.is_empty() && self.events.is_empty() && self.closed.is_empty()) {
+            return self.poll_first();
+        }
+        match self.ready.poll(machine::number_of) {
+            Some(connection) => Output::Transmit(connection),
+            None => self.poll_last(),
+        }
+    }
+
+    /// What comes before bytes are told of.
+    #[inline(never)]
+    fn poll_first(&mut self) -> Output {
         if let Some(store) = self.log.poll() {
-            return Output::Store(store);
+            Output::Store(store)
+        } else if let Some(event) = self.events.pop_front() {
+            Output::Event(event)
+        } else if let Some(connection) = self.closed.pop_front() {
+            Output::Close(connection)
+        } else {
+            self.poll_last()
         }
-        if let Some(event) = self.events.pop_front() {
-            return Output::Event(event);
-        }
-        if let Some(connection) = self.closed.pop_front() {
-            return Output::Close(connection);
-        }
-        if let Some(connection) = self.ready.poll(machine::number_of) {
-            return Output::Transmit(connection);
-        }
+    }
+
+    /// What comes when there are no bytes.
+    #[inline(never)]
+    fn poll_last(&mut self) -> Output {
         while let Some(connection) = self.resumed.pop_front() {
             let now = self.now;
             if let Some(number) = self.find(connection)

@@ -5,42 +5,55 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::broker::authorizer::Client;
-use crate::broker::messages::MessageKey;
+use crate::broker::messages::{Frame, MessageKey};
+use crate::broker::topics::TopicNumber;
 use crate::link::ConnectionId;
-use crate::version::Version;
 
 /// What has to be known of a connection to tell that it has bytes, and to send it a message at
 /// QoS 0 that comes alone: a line of memory each, so that one message for a thousand of them does
 /// not walk through all that is kept of a thousand connections and sessions.
 #[derive(Debug)]
-struct Lane {
+pub(super) struct Lane {
     id: ConnectionId,
-    maximum_packet_size: u32,
-    version: Version,
-    /// Whether the wrapper was told of bytes, or is about to be, and has not pulled them all.
-    is_announced: bool,
-    /// Whether nothing was held since all was pulled but one message.
-    is_plain: bool,
-    /// Whether messages go out as they are, without aliases.
-    is_bare: bool,
-    /// The message that is all there is to be sent.
-    direct: Option<MessageKey>,
     client: Option<Arc<Client>>,
+    state: State,
+    maximum_packet_size: u32,
+    form: Form,
 }
 
-/// A message that is all that a connection is to be sent.
-#[derive(Debug)]
-pub(super) struct Direct<'a> {
-    pub(super) message: MessageKey,
-    pub(super) version: Version,
-    pub(super) maximum_packet_size: u32,
-    pub(super) client: &'a Client,
+/// What waits for a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing: all was pulled, and nothing is held either.
+    Idle,
+    /// Nothing can be sent; something may be held.
+    Quiet,
+    /// One message, which goes out as it is. The wrapper was told of it, or is about to be.
+    Alone(MessageKey),
+    /// Anything, behind such a message if there is one. The wrapper was told, or is about to be.
+    Any(Option<MessageKey>),
 }
+
+/// How a message goes out as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// It may have to get an alias.
+    Unknown,
+    /// With its topic.
+    Plain(Frame),
+    /// With the alias that was used last, if that stands for its topic.
+    Aliased(u16, TopicNumber),
+}
+
+/// No connection: there are not so many.
+const NONE: u32 = u32::MAX;
 
 /// All connections, by their numbers.
 #[derive(Debug, Default)]
 pub(super) struct Ready {
     lanes: Vec<Lane>,
+    /// The connections of sessions, by their numbers.
+    of_sessions: Vec<u32>,
     queue: VecDeque<ConnectionId>,
 }
 
@@ -49,19 +62,13 @@ impl Ready {
     pub(super) fn open(&mut self, number: u32, id: ConnectionId) {
         let lane = |id| Lane {
             id,
-            maximum_packet_size: 0,
-            version: Version::V5,
-            is_announced: false,
-            is_plain: false,
-            is_bare: false,
-            direct: None,
             client: None,
+            state: State::Quiet,
+            maximum_packet_size: 0,
+            form: Form::Unknown,
         };
         let index = number as usize;
-        if self.lanes.len() == self.lanes.capacity() {
-            // Not doubled, since it is seldom and there are many.
-            self.lanes.reserve_exact((self.lanes.len() / 8).max(16));
-        }
+        reserve(&mut self.lanes);
         while self.lanes.len() <= index {
             self.lanes.push(lane(ConnectionId(0)));
         }
@@ -70,29 +77,43 @@ impl Ready {
         }
     }
 
-    /// A connection has a client, which may be sent messages as they are, if it `is_bare` of
-    /// aliases.
+    /// A connection has a client, and a session.
     pub(super) fn connect(
         &mut self,
         number: u32,
+        session: u32,
         client: Arc<Client>,
-        version: Version,
         maximum_packet_size: u32,
-        is_bare: bool,
     ) {
+        let index = session as usize;
+        if index >= self.of_sessions.len() {
+            reserve(&mut self.of_sessions);
+            self.of_sessions.resize(index.saturating_add(1), NONE);
+        }
+        if let Some(of_session) = self.of_sessions.get_mut(index) {
+            *of_session = number;
+        }
         if let Some(lane) = self.lanes.get_mut(number as usize) {
-            lane.client = Some(client);
-            (lane.version, lane.maximum_packet_size) = (version, maximum_packet_size);
-            lane.is_bare = is_bare;
+            (lane.client, lane.maximum_packet_size) = (Some(client), maximum_packet_size);
         }
     }
 
-    /// A connection has no client any more; returns the message that was still to be sent.
+    /// A connection has no client any more, and no session if it had one; returns the message that
+    /// was still to be sent.
     #[must_use]
-    pub(super) fn disconnect(&mut self, number: u32) -> Option<MessageKey> {
+    pub(super) fn disconnect(&mut self, number: u32, session: Option<u32>) -> Option<MessageKey> {
+        let index = session.map(|session| session as usize);
+        if let Some(of_session) = index.and_then(|index| self.of_sessions.get_mut(index)) {
+            *of_session = NONE;
+        }
+        truncate(&mut self.of_sessions, |of_session| *of_session != NONE);
         let lane = self.lanes.get_mut(number as usize)?;
-        (lane.is_plain, lane.client) = (false, None);
-        lane.direct.take()
+        lane.client = None;
+        let message = lane.take();
+        if lane.state == State::Idle {
+            lane.state = State::Quiet;
+        }
+        message
     }
 
     /// A connection is gone.
@@ -100,37 +121,33 @@ impl Ready {
         if let Some(lane) = self.lanes.get_mut(number as usize) {
             lane.id = ConnectionId(0);
         }
-        let is_used = |lane: &Lane| lane.id != ConnectionId(0);
-        if number as usize == self.lanes.len().saturating_sub(1) {
-            let used =
-                self.lanes.iter().rposition(is_used).map_or(0, |last| last.saturating_add(1));
-            self.lanes.truncate(used);
-            if used < self.lanes.capacity() / 4 {
-                self.lanes.shrink_to(used.saturating_mul(2));
-            }
-        }
+        truncate(&mut self.lanes, |lane| lane.id != ConnectionId(0));
     }
 
     /// Has the wrapper told that a connection has bytes, if it was not.
     #[inline]
     pub(super) fn announce(&mut self, number: u32) {
         let Some(lane) = self.lanes.get_mut(number as usize) else { return };
-        lane.is_plain = false;
-        if !core::mem::replace(&mut lane.is_announced, true) {
-            self.queue.push_back(lane.id);
+        match lane.state {
+            State::Idle | State::Quiet => {
+                lane.state = State::Any(None);
+                self.queue.push_back(lane.id);
+            }
+            State::Alone(message) => lane.state = State::Any(Some(message)),
+            State::Any(_) => {}
         }
     }
 
-    /// Has a message sent as it is, if nothing else is to be; whoever offers it has it used once
-    /// more then.
+    /// Has a message sent as it is to the client of a session, if nothing else is to be; whoever
+    /// offers it has it used once more then.
     #[inline]
-    pub(super) fn offer(&mut self, number: u32, message: MessageKey) -> bool {
+    pub(super) fn offer(&mut self, session: u32, message: MessageKey) -> bool {
+        let number = self.of_sessions.get(session as usize).copied().unwrap_or(NONE);
         let Some(lane) = self.lanes.get_mut(number as usize) else { return false };
-        if !lane.is_plain || lane.is_announced {
+        if lane.state != State::Idle {
             return false;
         }
-        lane.is_announced = true;
-        lane.direct = Some(message);
+        lane.state = State::Alone(message);
         self.queue.push_back(lane.id);
         true
     }
@@ -139,55 +156,114 @@ impl Ready {
     #[inline]
     pub(super) fn poll(&mut self, number_of: impl Fn(ConnectionId) -> u32) -> Option<ConnectionId> {
         while let Some(id) = self.queue.pop_front() {
-            let lane = self.lanes.get(number_of(id) as usize);
-            if lane.is_some_and(|lane| lane.id == id && lane.is_announced) {
+            if let Some(lane) = self.lanes.get(number_of(id) as usize)
+                && lane.id == id
+                && matches!(lane.state, State::Alone(_) | State::Any(_))
+            {
                 return Some(id);
             }
         }
         None
     }
 
-    /// The message that is all that a connection is to be sent, if it goes out as it is.
+    /// A connection, if a message that comes alone is all that it is to be sent.
     #[inline]
-    pub(super) fn direct(&self, number: u32, id: ConnectionId) -> Option<Direct<'_>> {
-        let lane = self
-            .lanes
-            .get(number as usize)
-            .filter(|lane| lane.id == id && lane.is_plain && lane.is_bare)?;
-        Some(Direct {
-            message: lane.direct?,
-            version: lane.version,
-            maximum_packet_size: lane.maximum_packet_size,
-            client: lane.client.as_deref()?,
-        })
-    }
-
-    /// That message was sent.
-    #[inline]
-    pub(super) fn sent(&mut self, number: u32) {
-        if let Some(lane) = self.lanes.get_mut(number as usize) {
-            (lane.direct, lane.is_announced) = (None, false);
-        }
+    pub(super) fn alone(&mut self, id: ConnectionId, number: u32) -> Option<&mut Lane> {
+        let lane = self.lanes.get_mut(number as usize)?;
+        (lane.id == id && matches!(lane.state, State::Alone(_))).then_some(lane)
     }
 
     /// Takes the message that is to be sent first.
     #[inline]
     pub(super) fn take_direct(&mut self, number: u32) -> Option<MessageKey> {
-        self.lanes.get_mut(number as usize)?.direct.take()
+        self.lanes.get_mut(number as usize)?.take()
     }
 
     /// The message that is to be sent first.
     #[inline]
     pub(super) fn waiting(&self, number: u32) -> Option<MessageKey> {
-        self.lanes.get(number as usize)?.direct
+        match self.lanes.get(number as usize)?.state {
+            State::Alone(message) => Some(message),
+            State::Any(message) => message,
+            State::Idle | State::Quiet => None,
+        }
     }
 
-    /// All was pulled; `is_plain` if nothing is held either.
+    /// All was pulled.
     #[inline]
-    pub(super) fn ran_dry(&mut self, number: u32, is_plain: bool) {
+    pub(super) fn ran_dry(&mut self, number: u32) {
         if let Some(lane) = self.lanes.get_mut(number as usize) {
-            lane.is_announced = false;
-            lane.is_plain = is_plain && lane.client.is_some();
+            lane.state = State::Quiet;
         }
+    }
+
+    /// All was pulled, and nothing is held.
+    #[inline]
+    pub(super) fn is_idle(&mut self, number: u32) {
+        if let Some(lane) = self.lanes.get_mut(number as usize) {
+            lane.state = if lane.client.is_some() { State::Idle } else { State::Quiet };
+        }
+    }
+
+    /// Messages to a connection that come alone go out like this from now on.
+    #[inline]
+    pub(super) fn set_form(&mut self, number: u32, form: Form) {
+        if let Some(lane) = self.lanes.get_mut(number as usize) {
+            lane.form = form;
+        }
+    }
+}
+
+impl Lane {
+    /// The message that comes alone, and how it goes out.
+    #[inline]
+    pub(super) fn message(&self) -> Option<(MessageKey, Form)> {
+        match self.state {
+            State::Alone(message) => Some((message, self.form)),
+            State::Any(_) | State::Idle | State::Quiet => None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn client(&self) -> Option<&Client> {
+        self.client.as_deref()
+    }
+
+    /// Whether its client accepts a packet of this size.
+    #[inline]
+    pub(super) const fn accepts(&self, size: usize) -> bool {
+        size <= self.maximum_packet_size as usize
+    }
+
+    /// The message that comes alone was sent.
+    #[inline]
+    pub(super) fn sent(&mut self) {
+        self.state = State::Idle;
+    }
+
+    #[inline]
+    fn take(&mut self) -> Option<MessageKey> {
+        let message = match self.state {
+            State::Alone(message) => Some(message),
+            State::Any(message) => message,
+            State::Idle | State::Quiet => return None,
+        };
+        self.state = State::Any(None);
+        message
+    }
+}
+
+/// Adds to the room in a full list. It is not doubled, since that is seldom and there are many.
+fn reserve<T>(list: &mut Vec<T>) {
+    if list.len() == list.capacity() {
+        list.reserve_exact((list.len() / 8).max(16));
+    }
+}
+
+/// Takes off the end of a list what is not used, and gives back its room.
+fn truncate<T>(list: &mut Vec<T>, is_used: impl Fn(&T) -> bool) {
+    while list.pop_if(|last| !is_used(last)).is_some() {}
+    if list.len() < list.capacity() / 4 {
+        list.shrink_to(list.len().saturating_mul(2));
     }
 }

@@ -5,14 +5,16 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::broker::authorizer::Client;
-use crate::broker::delivery::{Delivery, Target};
-use crate::broker::filters::FilterKey;
+use crate::broker::delivery::{Chosen, Delivery, Target};
 use crate::broker::grant::Grant;
 use crate::broker::machine::Broker;
+use crate::broker::members::Members;
 use crate::broker::messages::{MessageKey, Origin};
 use crate::broker::options::{Options, Overflow};
 use crate::broker::session::Session;
 use crate::broker::shared::{GroupKey, SharedGroup};
+use crate::broker::subscriptions::Subscriptions;
+use crate::broker::tree::Scratch;
 use crate::packet::Publish;
 use crate::qos::QoS;
 use crate::session::entry::Key;
@@ -30,86 +32,110 @@ impl Broker {
     /// Puts a message into the queue of everybody who wants it, and says how many these are.
     #[inline]
     pub(super) fn route(&mut self, publish: &Publish<'_>, source: Source) -> usize {
-        let mut targets = core::mem::take(&mut self.targets);
-        let overlaps = self.collect(publish.topic, source.session, &mut targets);
-        let subscribers = targets.len();
-        self.collect_members(publish, &mut targets);
-        if targets.is_empty() {
-            self.targets = targets;
+        self.choose_members(publish);
+        let Self { subscriptions, scratch, targets, messages, ready, .. } = self;
+        let found = collect(subscriptions, publish.topic, source.session, scratch, targets);
+        if matches!(found, Found::None) && self.members.is_empty() {
             return 0;
         }
         let origin =
             Origin { expires: expires(self.now, publish), publisher: source.client, shared: None };
-        let Some(message) = self.messages.insert(publish, origin) else { return 0 };
-        let mut sessions: usize = 0;
-        let (subscribers, members) = targets.split_at_mut_checked(subscribers).unwrap_or_default();
-        if overlaps {
-            subscribers.sort_unstable_by_key(|target| (target.session, target.order));
+        let Some(message) = messages.insert(publish, origin) else { return 0 };
+        let (qos, retain) = (publish.qos, publish.retain);
+        let mut sent: u32 = 0;
+        if let Found::One(members) = found {
+            let marks = Grant::marks(qos, retain);
+            members.for_each(|session, grant| {
+                if is_own(session, grant, source.session) {
+                } else if grant & marks == 0 && ready.offer(session, message) {
+                    sent = sent.saturating_add(1);
+                } else {
+                    targets.push(Target { session, order: 0, grant });
+                }
+            });
+            messages.acquire_all(message, sent);
         }
-        let mut left = &*subscribers;
-        while let Some((first, behind)) = left.split_first() {
-            let same = match overlaps {
-                true => behind.partition_point(|other| other.session == first.session),
-                false => 0,
-            };
-            let others = behind.get(..same).unwrap_or_default();
-            let (qos, retain) = (publish.qos, publish.retain);
-            let delivery = Delivery::merge(message, qos, retain, first, others);
-            sessions = sessions.saturating_add(1);
-            if !self.offer(first.session, &delivery) {
-                self.deliver(first.session, delivery);
-            }
-            left = behind.get(same..).unwrap_or_default();
-        }
-        for member in &*members {
-            let delivery = Delivery::merge(message, publish.qos, publish.retain, member, &[]);
-            sessions = sessions.saturating_add(1);
-            self.deliver(member.session, delivery);
-        }
+        let queued = match found {
+            Found::Several => self.deliver_once_to_each(message, qos, retain),
+            Found::One(_) | Found::None => self.deliver_to_each(message, qos, retain),
+        };
+        let mut sessions = (sent as usize).saturating_add(queued);
+        sessions = sessions.saturating_add(self.deliver_to_members(message, qos, retain));
         self.messages.release(message);
-        self.work = self.work.saturating_add(targets.len()).saturating_add(sessions);
-        targets.clear();
+        self.work = self.work.saturating_add(self.targets.len()).saturating_add(sessions);
+        sessions
+    }
+
+    /// Puts a message into the queues of the targets, which are all different, and says how many
+    /// these are.
+    #[inline]
+    fn deliver_to_each(&mut self, message: MessageKey, qos: QoS, retain: bool) -> usize {
+        if self.targets.is_empty() {
+            return 0;
+        }
+        let targets = core::mem::take(&mut self.targets);
+        for target in &targets {
+            let grant = Grant::unpack(target.grant);
+            self.deliver(target.session, Delivery::of(message, qos, retain, grant));
+        }
+        self.targets = targets;
+        self.targets.len()
+    }
+
+    /// Puts a message into the queues of the targets, which may be there several times, once into
+    /// each, and says how many these are.
+    fn deliver_once_to_each(&mut self, message: MessageKey, qos: QoS, retain: bool) -> usize {
+        let mut sessions: usize = 0;
+        let mut targets = core::mem::take(&mut self.targets);
+        targets.sort_unstable_by_key(|target| (target.session, target.order));
+        for all in targets.chunk_by(|one, next| one.session == next.session) {
+            sessions = sessions.saturating_add(1);
+            let Some(first) = all.first() else { continue };
+            let granted = all.iter().fold(0, |granted, target| granted | target.grant);
+            if granted & Grant::marks(qos, retain) == 0 && self.ready.offer(first.session, message)
+            {
+                self.messages.acquire(message);
+            } else {
+                let grants = all.iter().map(|target| Grant::unpack(target.grant));
+                self.deliver(first.session, Delivery::merge(message, qos, retain, grants));
+            }
+        }
         self.targets = targets;
         sessions
     }
 
-    /// Finds the subscriptions of a topic; says whether a session may have several of them.
+    /// Puts a message into the queues of the members that were chosen, and says how many these are.
     #[inline]
-    fn collect(&mut self, topic: &str, publisher: Option<u32>, targets: &mut Vec<Target>) -> bool {
-        let (mut last, mut filters) = (None, 0_u32);
-        self.subscriptions.matches(topic, &mut self.scratch, |key: FilterKey, session, grant| {
-            if last != Some(key) {
-                last = Some(key);
-                filters = filters.saturating_add(1);
-            }
-            // v5 [MQTT-3.8.3-3]
-            if !(grant.no_local && publisher == Some(session)) {
-                targets.push(Target { session, order: filters, grant, group: None });
-            }
-        });
-        filters > 1
+    fn deliver_to_members(&mut self, message: MessageKey, qos: QoS, retain: bool) -> usize {
+        if self.members.is_empty() {
+            return 0;
+        }
+        let members = core::mem::take(&mut self.members);
+        for Chosen { session, group, grant } in &members {
+            let delivery = Delivery::of(message, qos, retain, *grant);
+            self.deliver(*session, Delivery { group: Some(*group), ..delivery });
+        }
+        self.members = members;
+        self.members.len()
     }
 
     /// Chooses the member of each group that gets it. v5 [U5-4.8.2-1]
-    fn collect_members(&mut self, publish: &Publish<'_>, targets: &mut Vec<Target>) {
-        let Self { shared, sessions, options, scratch, .. } = self;
+    #[inline]
+    fn choose_members(&mut self, publish: &Publish<'_>) {
+        let Self { shared, sessions, options, scratch, members, .. } = self;
+        members.clear();
         if shared.is_empty() {
             return;
         }
         let properties = publish.properties_len();
         let size =
             publish.topic.len().saturating_add(properties).saturating_add(publish.payload.len());
-        shared.matches(publish.topic, scratch, |mut group| {
-            let key = group.key();
-            let found = choose(&mut group, publish.qos, (size, options), |number| {
+        shared.matches(publish.topic, scratch, |mut found| {
+            let group = found.key();
+            let chosen = choose(&mut found, publish.qos, (size, options), |number| {
                 sessions.get(number).and_then(Option::as_ref)
             });
-            targets.extend(found.map(|(session, grant)| Target {
-                session,
-                order: 0,
-                grant,
-                group: Some(key),
-            }));
+            members.extend(chosen.map(|(session, grant)| Chosen { session, group, grant }));
         });
     }
 
@@ -151,8 +177,8 @@ impl Broker {
         to: Option<(u32, Grant)>,
     ) {
         let Some((session, grant)) = to else { return };
-        let member = Target { session, order: 0, grant, group: Some(key) };
-        self.deliver(session, Delivery::merge(message, qos, retain, &member, &[]));
+        let delivery = Delivery::of(message, qos, retain, grant);
+        self.deliver(session, Delivery { group: Some(key), ..delivery });
     }
 
     /// Connected members of its groups get what a session that has no connection any more was
@@ -214,21 +240,6 @@ impl Broker {
         {
             self.messages.release(message);
         }
-    }
-
-    /// Has a message sent as it is to a session for which nothing else waits; `false` if that is not
-    /// so.
-    #[inline]
-    fn offer(&mut self, number: u32, delivery: &Delivery) -> bool {
-        let Some(Some(session)) = self.sessions.get(number) else { return false };
-        let Some(connection) = session.connection.filter(|_| delivery.is_plain()) else {
-            return false;
-        };
-        let is_taken = self.ready.offer(connection, delivery.message);
-        if is_taken {
-            self.messages.acquire(delivery.message);
-        }
-        is_taken
     }
 
     /// A message that came alone does so no more: it waits with the others.
@@ -338,6 +349,57 @@ impl Broker {
         }
         false
     }
+}
+
+/// The subscriptions of a topic.
+enum Found<'a> {
+    None,
+    /// Those of one filter.
+    One(&'a Members),
+    /// Those of several, as targets, in the order in which they were found.
+    Several,
+}
+
+/// Finds the subscriptions of a topic.
+#[inline]
+fn collect<'a>(
+    subscriptions: &'a Subscriptions,
+    topic: &str,
+    publisher: Option<u32>,
+    scratch: &mut Scratch,
+    targets: &mut Vec<Target>,
+) -> Found<'a> {
+    let mut found = Found::None;
+    targets.clear();
+    let mut add = |members: &Members| {
+        members.for_each(|session, grant| {
+            if !is_own(session, grant, publisher) {
+                let order = u32::try_from(targets.len()).unwrap_or(u32::MAX);
+                targets.push(Target { session, order, grant });
+            }
+        });
+    };
+    subscriptions.match_filters(topic, scratch, |_, members| {
+        found = match found {
+            Found::None => Found::One(members),
+            Found::One(first) => {
+                add(first);
+                add(members);
+                Found::Several
+            }
+            Found::Several => {
+                add(members);
+                Found::Several
+            }
+        };
+    });
+    found
+}
+
+/// Whether a subscription leaves out what its own session publishes. v5 [MQTT-3.8.3-3]
+#[inline]
+fn is_own(session: u32, grant: u32, publisher: Option<u32>) -> bool {
+    Grant::has_no_local(grant) && publisher == Some(session)
 }
 
 /// The member of a group that gets a message: one that is connected and has room, or else any that

@@ -4,6 +4,7 @@ use alloc::string::String;
 
 use crate::broker::filters::{FilterKey, Filters};
 use crate::broker::grant::{Grant, InsertError};
+use crate::broker::members::Members;
 use crate::broker::tree::Scratch;
 
 /// The subscriptions of all sessions, but for shared ones: by their Topic Filters, §4.7, which
@@ -141,9 +142,20 @@ impl Subscriptions {
         scratch: &mut Scratch,
         mut found: impl FnMut(FilterKey, u32, Grant),
     ) {
-        self.filters.matches(topic, scratch, |key, members| {
+        self.match_filters(topic, scratch, |key, members| {
             members.for_each(|subscriber, packed| found(key, subscriber, Grant::unpack(packed)));
         });
+    }
+
+    /// Calls `found` for every filter that a topic matches, with who subscribes to it.
+    #[inline]
+    pub(super) fn match_filters<'a>(
+        &'a self,
+        topic: &str,
+        scratch: &mut Scratch,
+        found: impl FnMut(FilterKey, &'a Members),
+    ) {
+        self.filters.matches(topic, scratch, found);
     }
 }
 

@@ -8,9 +8,12 @@ use crate::broker::authorizer::{Authorizer, Client, Decision, Forwarded};
 use crate::broker::connection::{Connection, Pause};
 use crate::broker::delivery::Delivery;
 use crate::broker::event::Counters;
+use crate::broker::hash::Seed;
 use crate::broker::machine::{Broker, number_of};
-use crate::broker::messages::{Messages, Stored};
+use crate::broker::messages::{Frame, Messages, Stored};
+use crate::broker::ready::Form;
 use crate::broker::session::Session;
+use crate::broker::topics::Topics;
 use crate::link::{ConnectionId, Link, Transmitted};
 use crate::outgoing::Outgoing;
 use crate::packet_id::PacketId;
@@ -60,6 +63,17 @@ impl Broker {
         if outgoing.remaining() < limit && self.transmit_direct(number, connection, outgoing) {
             return Transmitted::All;
         }
+        self.transmit_queued(number, connection, limit, outgoing)
+    }
+
+    #[inline(never)]
+    fn transmit_queued(
+        &mut self,
+        number: u32,
+        connection: ConnectionId,
+        limit: usize,
+        outgoing: &mut Outgoing,
+    ) -> Transmitted {
         outgoing.begin(connection.0);
         if self.find(connection).is_none() {
             return Transmitted::All;
@@ -80,7 +94,7 @@ impl Broker {
                     }
                     // There is no room for the next one, or it is far away, or those that there are
                     // cannot be sent: others come first.
-                    self.ready.ran_dry(number, false);
+                    self.ready.ran_dry(number);
                     if any {
                         self.later.push_back(connection);
                     }
@@ -99,30 +113,46 @@ impl Broker {
     /// Sends a message that is all there is to be sent, as it is; `false` if there is more, or less.
     #[inline]
     fn transmit_direct(&mut self, number: u32, id: ConnectionId, out: &mut Outgoing) -> bool {
-        let Self { ready, messages, authorizer, counters, .. } = self;
-        let Some(direct) = ready.direct(number, id) else { return false };
-        let Some(stored) = messages.get_mut(direct.message) else { return false };
-        if !stored.is_framed(direct.version) {
+        let Self { ready, messages, topics, seed, authorizer, counters, .. } = self;
+        let Some(lane) = ready.alone(id, number) else { return false };
+        let (Some((message, form)), Some(client)) = (lane.message(), lane.client()) else {
+            return false;
+        };
+        let Some(stored) = messages.get_mut(message) else { return false };
+        let (which, alias) = match form {
+            Form::Plain(which) => (which, None),
+            Form::Aliased(alias, topic) if stored.topic_number(topics, seed) == Some(topic) => {
+                (Frame::Aliased, Some(alias))
+            }
+            Form::Aliased(..) | Form::Unknown => return false,
+        };
+        if !stored.prepare(which) {
             return false;
         }
         out.begin(id.0);
-        let message = Forwarded { topic: &stored.topic, publisher: stored.publisher.as_deref() };
-        if authorizer.deliver(direct.client, &message) != Decision::Allow {
+        let frame = stored.frame(which);
+        let forwarded = Forwarded { topic: &stored.topic, publisher: stored.publisher.as_deref() };
+        if authorizer.deliver(client, &forwarded) != Decision::Allow {
             counters.withheld = counters.withheld.saturating_add(1);
+        } else if !lane.accepts(frame.len()) {
+            counters.too_large = counters.too_large.saturating_add(1);
         } else {
-            let frame = stored.frame(direct.version);
-            if frame.len() <= direct.maximum_packet_size as usize {
-                out.room(frame.len()).copy_from_slice(frame);
-                let sent = u64::try_from(frame.len()).unwrap_or(u64::MAX);
-                counters.bytes_sent = counters.bytes_sent.saturating_add(sent);
-                counters.publishes_sent = counters.publishes_sent.saturating_add(1);
-            } else {
-                counters.too_large = counters.too_large.saturating_add(1);
+            let room = out.room(frame.len());
+            room.copy_from_slice(frame);
+            if let Some(alias) = alias
+                && let Some(behind) = room.get_mut(stored.alias_at()..)
+                && let Some(place) = behind.first_chunk_mut()
+            {
+                *place = alias.to_be_bytes();
             }
+            let sent = u64::try_from(frame.len()).unwrap_or(u64::MAX);
+            counters.bytes_sent = counters.bytes_sent.saturating_add(sent);
+            counters.publishes_sent = counters.publishes_sent.saturating_add(1);
         }
-        let message = direct.message;
-        ready.sent(number);
-        messages.release(message);
+        lane.sent();
+        if stored.leave() {
+            messages.remove(message);
+        }
         true
     }
 
@@ -144,6 +174,7 @@ impl Broker {
     #[inline]
     fn pull(&mut self, connection_number: u32, limit: usize, out: &mut Outgoing) -> Pulled {
         let Self { connections, sessions, log, messages, authorizer, counters, ready, .. } = self;
+        let (topics, seed) = (&mut self.topics, &self.seed);
         let (now, options) = (&self.now, &self.options);
         let Some(Some(connection)) = connections.get_mut(connection_number) else {
             return Pulled::All;
@@ -155,7 +186,7 @@ impl Broker {
         {
             return Pulled::More;
         }
-        let (mut pulled, mut is_plain) = (Pulled::All, false);
+        let (mut pulled, mut is_idle) = (Pulled::All, false);
         if let (Some(session), Some(number)) = (session, session_number) {
             let link = &mut connection.link;
             session.queue.pulled();
@@ -173,10 +204,15 @@ impl Broker {
                 }
                 pulled => pulled,
             };
-            is_plain = pull.session.replays.is_empty() && pull.session.queue.len() == 0;
+            is_idle = pull.session.replays.is_empty() && pull.session.queue.len() == 0;
         }
         if let Pulled::All = pulled {
-            ready.ran_dry(connection_number, is_plain);
+            if is_idle {
+                ready.set_form(connection_number, form(&connection.link, topics, seed));
+                ready.is_idle(connection_number);
+            } else {
+                ready.ran_dry(connection_number);
+            }
             if connection.link.is_closing() {
                 self.finish(connection_number);
             }
@@ -311,6 +347,18 @@ impl Pull<'_> {
             self.messages.release(delivery.message);
         }
     }
+}
+
+/// How a message goes out that comes alone.
+#[inline]
+fn form(link: &Link, topics: &mut Topics, seed: &Seed) -> Form {
+    let aliases = &link.outgoing_aliases;
+    if aliases.are_off() {
+        return Form::Plain(if link.version.is_v5() { Frame::V5 } else { Frame::V3 });
+    }
+    let newest = aliases.newest();
+    let found = newest.and_then(|(topic, alias)| Some((alias, topics.number(topic, seed)?)));
+    found.map_or(Form::Unknown, |(alias, topic)| Form::Aliased(alias, topic))
 }
 
 /// Whether a client may have a message now.

@@ -95,6 +95,13 @@ impl OutgoingAliases {
         self.maximum == 0
     }
 
+    /// The alias that was used last, and its topic.
+    pub(crate) fn newest(&self) -> Option<(&[u8], u16)> {
+        let topics = self.set.as_ref()?;
+        let entry = topics.entries.get(usize::from(topics.newest).checked_sub(1)?)?;
+        Some((&entry.topic, topics.newest))
+    }
+
     /// What a PUBLISH to `topic` would carry. Nothing changes until it is [used](Self::used).
     #[inline]
     pub(crate) fn find(&self, topic: &[u8]) -> Alias {

@@ -97,27 +97,37 @@ impl WirePublish<'_> {
         shared: Option<Bytes>,
         out: &mut Outgoing,
     ) {
-        let remaining = self.remaining_length(version, alias);
-        let header = varint::encoded_len(u32::try_from(remaining).unwrap_or(u32::MAX));
-        let mut len = remaining.saturating_add(header).saturating_add(1);
-        if shared.is_some() {
-            len = len.saturating_sub(self.payload.len());
+        let len = self.encoded_len(version, alias);
+        match shared {
+            None => self.write_to(version, alias, out.room(len)),
+            Some(payload) => {
+                self.write_head(version, alias, &mut out.room(len.saturating_sub(payload.len())));
+                out.push_shared(payload);
+            }
         }
-        let mut room = out.room(len);
+    }
+
+    /// Writes the packet where there is room for it.
+    #[inline]
+    pub(crate) fn write_to(&self, version: Version, alias: Alias, mut room: &mut [u8]) {
+        self.write_head(version, alias, &mut room);
+        room.put_slice(self.payload);
+    }
+
+    /// Writes what comes before the payload.
+    #[inline]
+    fn write_head(&self, version: Version, alias: Alias, room: &mut &mut [u8]) {
+        let remaining = self.remaining_length(version, alias);
         let dup = if self.dup { 0x08 } else { 0 };
         let flags = dup | self.qos.get() << 1 | u8::from(self.retain);
         room.put_u8((PacketType::Publish as u8) << 4 | flags);
-        varint::put(u32::try_from(remaining).unwrap_or(u32::MAX), &mut room);
-        wire::put_binary(if matches!(alias, Alias::Use(_)) { &[] } else { self.topic }, &mut room);
+        varint::put(u32::try_from(remaining).unwrap_or(u32::MAX), room);
+        wire::put_binary(if matches!(alias, Alias::Use(_)) { &[] } else { self.topic }, room);
         if let Some(packet_id) = self.packet_id {
             room.put_u16(packet_id.get());
         }
         if version.is_v5() {
-            self.write_properties(alias, &mut room);
-        }
-        match shared {
-            None => room.put_slice(self.payload),
-            Some(payload) => out.push_shared(payload),
+            self.write_properties(alias, room);
         }
     }
 

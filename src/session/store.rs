@@ -87,6 +87,12 @@ impl Log {
         self.last
     }
 
+    /// Whether there is no record to be handed out.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// The record that comes next.
     #[inline]
     pub(crate) fn poll(&mut self) -> Option<Store> {

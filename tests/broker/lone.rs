@@ -1,5 +1,7 @@
 //! Messages at QoS 0 that come alone, for many at once.
 
+use std::collections::BTreeMap;
+
 use sansio_mqtt::broker::Counters;
 use sansio_mqtt::{
     Connect, Disconnect, Packet, Properties, Property, Publish, QoS, ReasonCode, Version,
@@ -59,6 +61,43 @@ fn each_reader_gets_the_message_of_the_moment() {
             }
         });
     }
+}
+
+#[test]
+fn each_reader_with_aliases_gets_the_topic_of_the_moment() {
+    // v5 [MQTT-3.3.2-12]: three topics have two aliases, and of those there are three each.
+    scenario(|world| {
+        let publisher = world.join(&v5("publisher"));
+        let peers: Vec<Peer> = ["a1", "a2", "a3", "a4"]
+            .map(|name| world.join(&with(v5(name), &[Property::TopicAliasMaximum(2)])))
+            .into();
+        peers.iter().for_each(|&peer| world.subscribe(peer, "plant/#", QoS::AtMostOnce));
+        let mut known = vec![BTreeMap::new(); peers.len()];
+        let mut bare = 0;
+        for (round, number) in [1, 1, 2, 2, 1, 1, 1, 3, 3, 2, 1, 3, 3, 3].into_iter().enumerate() {
+            let (topic, payload) = (format!("plant/{number}"), "x".repeat(round));
+            let list = [Property::UserProperty("k", &payload), Property::ContentType("x")];
+            let properties = Properties::List(&list[..round % 3]);
+            let message = Publish { properties, ..publish(&topic, QoS::AtMostOnce, 0, &payload) };
+            world.publish_with(publisher, &message);
+            for (&peer, known) in peers.iter().zip(&mut known) {
+                let packets = world.packets(peer);
+                let [only] = &packets[..] else { panic!("{packets:?}") };
+                let Packet::Publish(found) = only.packet() else { panic!("{only}") };
+                let alias = found.properties.topic_alias().unwrap();
+                bare += usize::from(found.topic.is_empty());
+                if !found.topic.is_empty() {
+                    known.insert(alias, found.topic.to_owned());
+                }
+                assert_eq!(known[&alias], topic, "{round}");
+                assert_eq!(found.payload, payload.as_bytes());
+                let others =
+                    found.properties.iter().filter(|one| *one != Property::TopicAlias(alias));
+                assert!(others.eq(properties.iter()), "{only}");
+            }
+        }
+        assert_eq!(bare, 8 * peers.len());
+    });
 }
 
 #[test]
