@@ -3,7 +3,7 @@
 use crate::broker::ack::Answer;
 use crate::broker::error::Violation;
 use crate::broker::machine::Broker;
-use crate::packet::{PubAck, PubComp, PubRec};
+use crate::packet::PubRec;
 use crate::packet_id::PacketId;
 use crate::packet_type::PacketType;
 use crate::reason::ReasonCode;
@@ -13,21 +13,17 @@ use crate::version::Version;
 
 impl Broker {
     #[inline]
-    pub(super) fn on_pub_ack(
-        &mut self,
-        number: u32,
-        pub_ack: &PubAck<'_>,
-    ) -> Result<(), Violation> {
-        self.on_last(number, PacketType::PubAck, pub_ack.packet_id, Stage::AwaitPubAck)
+    pub(super) fn on_pub_ack(&mut self, number: u32, packet_id: PacketId) -> Result<(), Violation> {
+        self.on_last(number, PacketType::PubAck, packet_id, Stage::AwaitPubAck)
     }
 
     #[inline]
     pub(super) fn on_pub_comp(
         &mut self,
         number: u32,
-        pub_comp: &PubComp<'_>,
+        packet_id: PacketId,
     ) -> Result<(), Violation> {
-        self.on_last(number, PacketType::PubComp, pub_comp.packet_id, Stage::AwaitPubComp)
+        self.on_last(number, PacketType::PubComp, packet_id, Stage::AwaitPubComp)
     }
 
     /// The last acknowledgement of a message, whatever it says. v5 [MQTT-4.8.2-6]

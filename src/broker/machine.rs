@@ -192,7 +192,7 @@ impl Broker {
     #[cold]
     fn settle_one(&mut self) {
         if let Some((message, client)) = self.wills.pop_front() {
-            self.publish_will(&message, client);
+            self.publish_will(&message, &client);
         } else if let Some(session) = self.overflowed.pop_front()
             && let Some(connection) = self.session_mut(session).and_then(|found| found.connection)
         {

@@ -86,7 +86,7 @@ impl Frames {
 impl Stored {
     /// Takes the place of what was there, with one user.
     #[inline]
-    fn fill(&mut self, publish: &Publish<'_>, origin: Origin) {
+    fn fill(&mut self, publish: &Publish<'_>, origin: Origin<'_>) {
         let Origin { expires, publisher, shared } = origin;
         self.uses = 1;
         if let Some(frames) = &mut self.frames {
@@ -101,12 +101,17 @@ impl Stored {
         self.large = None;
         if Outgoing::shares(publish.payload.len()) {
             let copy = || Bytes::copy_from_slice(publish.payload);
-            self.large = Some(shared.unwrap_or_else(copy));
+            self.large = Some(shared.cloned().unwrap_or_else(copy));
         } else {
             self.bytes.extend_from_slice(publish.payload);
         }
         (self.qos, self.retain) = (publish.qos, publish.retain);
-        (self.expires, self.publisher) = (expires, publisher);
+        self.expires = expires;
+        // Most often it is the one of the message before, which need not be counted once more.
+        let is_same = |before: &Arc<Client>| publisher.is_some_and(|one| Arc::ptr_eq(before, one));
+        if !self.publisher.as_ref().is_some_and(is_same) {
+            self.publisher = publisher.cloned();
+        }
     }
 
     /// One uses it no more; says whether it was the last one.
@@ -179,8 +184,9 @@ impl Stored {
             identifiers: &[],
             payload: self.payload(),
         };
-        frame.resize(wire.encoded_len(version, alias), 0);
-        wire.write_to(version, alias, frame);
+        let lengths = wire.lengths(version, alias);
+        frame.resize(lengths.packet, 0);
+        wire.write_to(version, alias, lengths, frame);
         self.frames = Some(frames);
         true
     }
@@ -194,8 +200,8 @@ impl Stored {
 
 /// The messages of all queues.
 ///
-/// Places of small ones are used again, with their storage, so that in a steady flow none is
-/// allocated.
+/// Places of small ones are used again, with their storage and what is known of their publisher, so
+/// that in a steady flow none is allocated.
 #[derive(Debug)]
 pub(super) struct Messages {
     slots: Slab<Stored>,
@@ -210,12 +216,12 @@ const SPARE: usize = 64;
 const SPARE_BYTES: usize = 4096;
 
 /// What is known of a message beside its PUBLISH.
-#[derive(Debug, Default)]
-pub(super) struct Origin {
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Origin<'a> {
     pub(super) expires: Option<Instant>,
-    pub(super) publisher: Option<Arc<Client>>,
+    pub(super) publisher: Option<&'a Arc<Client>>,
     /// The payload, if it is in storage of its own already.
-    pub(super) shared: Option<Bytes>,
+    pub(super) shared: Option<&'a Bytes>,
 }
 
 impl Messages {
@@ -235,7 +241,11 @@ impl Messages {
     /// Copies a message that was checked, with the caller as its only user; `None` if there are
     /// as many as there can be.
     #[inline]
-    pub(super) fn insert(&mut self, publish: &Publish<'_>, origin: Origin) -> Option<MessageKey> {
+    pub(super) fn insert(
+        &mut self,
+        publish: &Publish<'_>,
+        origin: Origin<'_>,
+    ) -> Option<MessageKey> {
         let number = match self.spare.pop() {
             Some(number) => number,
             None => self.slots.insert(Stored::default())?,
@@ -288,7 +298,6 @@ impl Messages {
         let capacity = stored.topic.capacity().saturating_add(stored.bytes.capacity());
         let capacity = capacity.saturating_add(frames);
         if self.spare.len() < SPARE && capacity <= SPARE_BYTES {
-            stored.publisher = None;
             stored.large = None;
             self.spare.push(key.0);
         } else {
@@ -329,7 +338,7 @@ mod tests {
         let mut messages = Messages::new();
         let large = Bytes::from(alloc::vec![7; 4096]);
         let publish = Publish { topic: "a", payload: &large, ..Publish::default() };
-        let origin = Origin { shared: Some(large.clone()), ..Origin::default() };
+        let origin = Origin { shared: Some(&large), ..Origin::default() };
         let key = messages.insert(&publish, origin).unwrap();
         let stored = messages.get(key).unwrap();
         assert_eq!(stored.payload().as_ptr(), large.as_ptr());

@@ -43,18 +43,18 @@ impl Broker {
         }
         self.advance(now);
         let retained = self.retain_if_possible(&publish, None);
-        let sessions = self.route(&publish, Source::default());
+        let sessions = self.route(&publish, Source::Application);
         self.settle();
         Ok(Routed { sessions, retained })
     }
 
     /// Publishes a Will that is due.
-    pub(super) fn publish_will(&mut self, message: &Message, client: Arc<Client>) {
+    pub(super) fn publish_will(&mut self, message: &Message, client: &Arc<Client>) {
         let publish = message.to_publish();
-        self.retain_if_possible(&publish, Some(&client));
+        self.retain_if_possible(&publish, Some(client));
         // v5 [MQTT-3.8.3-3]
         let session = self.find_session(&client.client_id);
-        self.route(&publish, Source { session, client: Some(client) });
+        self.route(&publish, Source::Will(session, client));
     }
 
     /// A PUBLISH of a client.
@@ -67,6 +67,7 @@ impl Broker {
         self.counters.publishes_received = self.counters.publishes_received.saturating_add(1);
         let Self { connections, options, .. } = self;
         let Some(Some(connection)) = connections.get_mut(number) else { return Ok(()) };
+        let Some(session) = connection.session else { return Ok(()) };
         if publish.qos > connection.maximum_qos {
             return Err(Violation::QoSNotSupported(publish.qos));
         }
@@ -74,21 +75,21 @@ impl Broker {
             return Err(Violation::RetainNotSupported);
         }
         if publish.properties.is_empty() {
-            return self.on_message(number, publish);
+            return self.on_message(number, session, publish);
         }
         let Some(alias) = publish.properties.topic_alias() else {
-            return self.on_message(number, publish);
+            return self.on_message(number, session, publish);
         };
         // One that is too long is refused, and not kept; what it takes the place of is gone.
         let is_kept = fits(publish.topic, options);
         if !is_kept && connection.link.incoming_aliases.allows(alias) {
             connection.link.incoming_aliases.forget(alias);
-            return self.on_message(number, publish);
+            return self.on_message(number, session, publish);
         }
         // The topic is a part of the connection. It is set whatever becomes of the message.
         let mut aliases = core::mem::take(&mut connection.link.incoming_aliases);
         let result = match aliases.resolve(alias, publish.topic) {
-            Ok(topic) => self.on_message(number, &Publish { topic, ..*publish }),
+            Ok(topic) => self.on_message(number, session, &Publish { topic, ..*publish }),
             Err(AliasError::AboveMaximum) => Err(Violation::TopicAliasAboveMaximum(alias)),
             Err(AliasError::Unknown) => Err(Violation::UnknownTopicAlias(alias)),
         };
@@ -100,18 +101,20 @@ impl Broker {
 
     /// A PUBLISH with its topic.
     #[inline]
-    fn on_message(&mut self, number: u32, publish: &Publish<'_>) -> Result<(), Violation> {
+    fn on_message(
+        &mut self,
+        number: u32,
+        session_number: u32,
+        publish: &Publish<'_>,
+    ) -> Result<(), Violation> {
         if publish.qos != QoS::AtMostOnce
             && let Some(reason_code) = self.check_exchange(number, publish)?
         {
             self.answer_publish(number, publish, reason_code);
             return Ok(());
         }
-        let Self { connections, sessions, authorizer, options, .. } = self;
-        let Some(Some(connection)) = connections.get_mut(number) else { return Ok(()) };
-        let session_number = connection.session;
-        let session = session_number.and_then(|number| sessions.get_mut(number)?.as_mut());
-        let Some(session) = session else { return Ok(()) };
+        let Self { sessions, authorizer, options, .. } = self;
+        let Some(Some(session)) = sessions.get(session_number) else { return Ok(()) };
         let refusal = if !fits(publish.topic, options) {
             Some(ReasonCode::TOPIC_NAME_INVALID)
         } else if is_of_server(publish.topic, options)
@@ -126,17 +129,18 @@ impl Broker {
             self.answer_publish(number, publish, reason_code);
             return Ok(());
         }
-        let client = session.client.clone();
-        let can_refuse = connection.link.version.is_v5() && publish.qos != QoS::AtMostOnce;
-        if !can_refuse {
-            self.retain_if_possible(publish, Some(&client));
-        } else if let Err(reason_code) = self.retain(publish, Some(&client)) {
-            // Nothing is done by halves.
-            self.answer_publish(number, publish, reason_code);
-            return Ok(());
+        if publish.retain {
+            let (client, is_v5) = (session.client.clone(), session.version.is_v5());
+            let can_refuse = is_v5 && publish.qos != QoS::AtMostOnce;
+            if !can_refuse {
+                self.retain_if_possible(publish, Some(&client));
+            } else if let Err(reason_code) = self.retain(publish, Some(&client)) {
+                // Nothing is done by halves.
+                self.answer_publish(number, publish, reason_code);
+                return Ok(());
+            }
         }
-        let source = Source { session: session_number, client: Some(client) };
-        let reason_code = match self.route(publish, source) {
+        let reason_code = match self.route(publish, Source::Session(session_number)) {
             0 => ReasonCode::NO_MATCHING_SUBSCRIBERS,
             _ => ReasonCode::SUCCESS,
         };
@@ -209,13 +213,19 @@ impl Broker {
     }
 
     /// PUBACK or PUBREC, in 3.x without what it cannot say.
+    #[inline]
     fn answer_publish(&mut self, number: u32, publish: &Publish<'_>, reason_code: ReasonCode) {
-        let Some(packet_id) = publish.packet_id else { return };
+        if let Some(packet_id) = publish.packet_id {
+            self.acknowledge(number, publish.qos, packet_id, reason_code);
+        }
+    }
+
+    fn acknowledge(&mut self, number: u32, qos: QoS, packet_id: PacketId, reason_code: ReasonCode) {
         let after = self.log.last();
         let Some((connection, session)) = self.both_mut(number) else { return };
         let is_v5 = connection.link.version.is_v5();
         let reason_code = if is_v5 { reason_code } else { ReasonCode::SUCCESS };
-        let (packet_type, goes_on) = match publish.qos {
+        let (packet_type, goes_on) = match qos {
             QoS::ExactlyOnce => (PacketType::PubRec, !reason_code.is_error()),
             QoS::AtMostOnce | QoS::AtLeastOnce => (PacketType::PubAck, false),
         };
@@ -243,7 +253,10 @@ pub(super) fn is_of_server(topic: &str, options: &Options) -> bool {
 }
 
 /// Whether a topic, or a filter, is as long as it may be at most.
+#[inline]
 pub(super) fn fits(text: &str, options: &Options) -> bool {
+    // Short text cannot have so many levels that they have to be counted.
     text.len() <= options.maximum_topic_length
-        && topic::level_count(text) <= options.maximum_topic_levels
+        && (text.len() < options.maximum_topic_levels
+            || topic::level_count(text) <= options.maximum_topic_levels)
 }

@@ -113,8 +113,14 @@ impl Queue {
             held.set_window(window);
             held
         });
-        held.push(Entry::sized(number, delivery, size, expires));
-        open_window(held);
+        let entry = Entry::sized(number, delivery, size, expires);
+        if held.is_open() {
+            let key = held.insert(entry);
+            held.enter_window(key);
+        } else {
+            held.push(entry);
+            open_window(held);
+        }
     }
 
     /// The messages at QoS 1 and 2, if there was one.

@@ -7,7 +7,9 @@ use crate::broker::connection::{Connection, Pause, Phase};
 use crate::broker::error::{DisconnectCause, Violation};
 use crate::broker::machine::Broker;
 use crate::link::{ConnectionId, Received};
-use crate::packet::{Disconnect, Packet, Publish};
+use crate::packet::{Disconnect, Packet, PubRec, Publish, ack};
+use crate::packet_id::PacketId;
+use crate::packet_type::PacketType;
 use crate::time::Instant;
 
 impl Broker {
@@ -58,6 +60,16 @@ impl Broker {
                 self.pause(number, pause);
                 break Received::Paused;
             }
+            if let Some((packet_type, packet_id)) = ack::plain(rest)
+                && matches!(found.phase, Phase::Up)
+                && found.link.decoder.accepts(ack::PLAIN_LEN)
+            {
+                found.last_received = self.now;
+                let result = self.on_plain_ack(number, packet_type, packet_id);
+                self.took(number, result);
+                done = done.saturating_add(ack::PLAIN_LEN);
+                continue;
+            }
             let (packet, len) = match found.link.decoder.decode(rest) {
                 Ok(Some(decoded)) => decoded,
                 Ok(None) => break Received::Drained,
@@ -73,11 +85,12 @@ impl Broker {
             }
             found.last_received = self.now;
             let frame = rest.get(..len).unwrap_or_default();
-            if let Err(violation) = self.on_packet(number, &packet, frame) {
-                self.violation(number, violation);
-            }
-            self.settle();
-            self.work = self.work.saturating_add(1);
+            let result = match &packet {
+                packet if !found.phase.expects(packet) => Err(unexpected(packet)),
+                Packet::Publish(publish) => self.on_publish(number, publish),
+                packet => self.on_packet(number, packet, frame),
+            };
+            self.took(number, result);
             done = done.saturating_add(len);
         };
         let taken = u64::try_from(done).unwrap_or(u64::MAX);
@@ -86,44 +99,51 @@ impl Broker {
         received
     }
 
+    /// A packet was taken: does what follows from it.
     #[inline]
+    fn took(&mut self, number: u32, result: Result<(), Violation>) {
+        if let Err(violation) = result {
+            self.violation(number, violation);
+        }
+        self.settle();
+        self.work = self.work.saturating_add(1);
+    }
+
+    /// An acknowledgement without a Reason Code.
+    #[inline]
+    fn on_plain_ack(
+        &mut self,
+        number: u32,
+        packet_type: PacketType,
+        packet_id: PacketId,
+    ) -> Result<(), Violation> {
+        match packet_type {
+            PacketType::PubRec => self.on_pub_rec(number, &PubRec::new(packet_id)),
+            PacketType::PubComp => self.on_pub_comp(number, packet_id),
+            PacketType::PubRel => {
+                self.on_pub_rel(number, packet_id);
+                Ok(())
+            }
+            _ => self.on_pub_ack(number, packet_id),
+        }
+    }
+
+    /// A packet other than PUBLISH.
+    #[inline(never)]
     fn on_packet(
         &mut self,
         number: u32,
         packet: &Packet<'_>,
         frame: &[u8],
     ) -> Result<(), Violation> {
-        let Some(connection) = self.connection(number) else { return Ok(()) };
-        let is_expected = match (&connection.phase, packet) {
-            (Phase::Up, Packet::Connect(_)) => false,
-            (Phase::Up, _) | (Phase::AwaitConnect, Packet::Connect(_)) => true,
-            (Phase::AwaitAuth(_), Packet::Auth(_) | Packet::Disconnect(_)) => true,
-            _ => false,
-        };
-        if !is_expected {
-            return Err(Violation::UnexpectedPacket(packet.packet_type()));
-        }
         match packet {
-            Packet::Publish(publish) => self.on_publish(number, publish),
-            Packet::PubAck(pub_ack) => self.on_pub_ack(number, pub_ack),
+            Packet::PubAck(pub_ack) => self.on_pub_ack(number, pub_ack.packet_id),
             Packet::PubRec(pub_rec) => self.on_pub_rec(number, pub_rec),
             Packet::PubRel(pub_rel) => {
                 self.on_pub_rel(number, pub_rel.packet_id);
                 Ok(())
             }
-            Packet::PubComp(pub_comp) => self.on_pub_comp(number, pub_comp),
-            packet => self.on_rare_packet(number, packet, frame),
-        }
-    }
-
-    #[inline(never)]
-    fn on_rare_packet(
-        &mut self,
-        number: u32,
-        packet: &Packet<'_>,
-        frame: &[u8],
-    ) -> Result<(), Violation> {
-        match packet {
+            Packet::PubComp(pub_comp) => self.on_pub_comp(number, pub_comp.packet_id),
             Packet::Connect(connect) => self.on_connect(number, connect, frame),
             Packet::Subscribe(subscribe) => self.on_subscribe(number, subscribe),
             Packet::Unsubscribe(unsubscribe) => self.on_unsubscribe(number, unsubscribe),
@@ -134,8 +154,8 @@ impl Broker {
             }
             Packet::Auth(auth) => self.on_auth(number, auth, frame),
             Packet::Disconnect(disconnect) => self.on_disconnect(number, disconnect),
-            // The decoder refuses what a client does not send, and the others are handled above.
-            packet => Err(Violation::UnexpectedPacket(packet.packet_type())),
+            // The decoder refuses what a client does not send.
+            packet => Err(unexpected(packet)),
         }
     }
 
@@ -154,6 +174,24 @@ impl Broker {
         self.close(number, cause, None);
         Ok(())
     }
+}
+
+impl Phase {
+    /// Whether a packet may come now.
+    #[inline]
+    const fn expects(&self, packet: &Packet<'_>) -> bool {
+        match self {
+            Self::AwaitConnect => matches!(packet, Packet::Connect(_)),
+            Self::AwaitAnswer(_) => false,
+            Self::AwaitAuth(_) => matches!(packet, Packet::Auth(_) | Packet::Disconnect(_)),
+            Self::Up => !matches!(packet, Packet::Connect(_)),
+        }
+    }
+}
+
+#[cold]
+fn unexpected(packet: &Packet<'_>) -> Violation {
+    Violation::UnexpectedPacket(packet.packet_type())
 }
 
 /// Whether one more message has to wait until its client has taken what it was answered. In 5.0

@@ -81,11 +81,9 @@ impl Broker {
         let mut delivery = None;
         if wanted {
             let publish = kept.message.to_publish();
-            let origin = Origin {
-                expires: kept.expires,
-                publisher: kept.publisher.clone(),
-                shared: Some(kept.message.payload_bytes()),
-            };
+            let payload = kept.message.payload_bytes();
+            let publisher = kept.publisher.as_ref();
+            let origin = Origin { expires: kept.expires, publisher, shared: Some(&payload) };
             let identifier = replay.grant.subscription_identifier.unwrap_or_default();
             delivery = Some(Delivery {
                 message: messages.insert(&publish, origin)?,

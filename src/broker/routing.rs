@@ -21,32 +21,54 @@ use crate::session::entry::Key;
 use crate::time::Instant;
 
 /// Where a message comes from.
-#[derive(Debug, Default)]
-pub(super) struct Source {
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Source<'a> {
+    /// The application.
+    Application,
+    /// The client of a session.
+    Session(u32),
+    /// A client whose session may have ended: its Will.
+    Will(Option<u32>, &'a Arc<Client>),
+}
+
+impl Source<'_> {
     /// The session that No Local is about.
-    pub(super) session: Option<u32>,
-    pub(super) client: Option<Arc<Client>>,
+    const fn session(self) -> Option<u32> {
+        match self {
+            Self::Application => None,
+            Self::Session(session) => Some(session),
+            Self::Will(session, _) => session,
+        }
+    }
 }
 
 impl Broker {
     /// Puts a message into the queue of everybody who wants it, and says how many these are.
     #[inline]
-    pub(super) fn route(&mut self, publish: &Publish<'_>, source: Source) -> usize {
+    pub(super) fn route(&mut self, publish: &Publish<'_>, source: Source<'_>) -> usize {
         self.choose_members(publish);
-        let Self { subscriptions, scratch, targets, messages, ready, .. } = self;
-        let found = collect(subscriptions, publish.topic, source.session, scratch, targets);
+        let Self { subscriptions, sessions, scratch, targets, messages, ready, .. } = self;
+        let of_session = source.session();
+        let found = collect(subscriptions, publish.topic, of_session, scratch, targets);
         if matches!(found, Found::None) && self.members.is_empty() {
             return 0;
         }
-        let origin =
-            Origin { expires: expires(self.now, publish), publisher: source.client, shared: None };
+        let publisher = match source {
+            Source::Application => None,
+            Source::Session(number) => {
+                let session = sessions.get(number).and_then(Option::as_ref);
+                session.map(|session| &session.client)
+            }
+            Source::Will(_, client) => Some(client),
+        };
+        let origin = Origin { expires: expires(self.now, publish), publisher, shared: None };
         let Some(message) = messages.insert(publish, origin) else { return 0 };
         let (qos, retain) = (publish.qos, publish.retain);
         let mut sent: u32 = 0;
         if let Found::One(members) = found {
             let marks = Grant::marks(qos, retain);
             members.for_each(|session, grant| {
-                if is_own(session, grant, source.session) {
+                if is_own(session, grant, of_session) {
                 } else if grant & marks == 0 && ready.offer(session, message) {
                     sent = sent.saturating_add(1);
                 } else {
@@ -255,38 +277,62 @@ impl Broker {
     /// Puts a delivery into the queue of a session, if there is room, and has the connection told.
     #[inline]
     pub(super) fn deliver(&mut self, number: u32, delivery: Delivery) {
-        let Some(stored) = self.messages.get(delivery.message) else { return };
+        let Self { sessions, ready, messages, options, .. } = self;
+        let Some(Some(session)) = sessions.get_mut(number) else { return };
+        let Some(stored) = messages.get(delivery.message) else { return };
         let (size, expires) = (delivery.size(stored), stored.expires);
-        self.queue_direct(number);
-        let Some(Some(session)) = self.sessions.get_mut(number) else { return };
-        if session.connection.is_none() && delivery.qos == QoS::AtMostOnce {
-            return;
-        }
-        let is_full = !session.has_room(size, &self.options);
-        if is_full && !delivery.is_replay && !self.make_room(number, delivery.qos, size) {
-            // What has left may have let others into the window.
-            if let Some(connection) = self.session_mut(number).and_then(|found| found.connection) {
-                self.announce_session(connection);
+        match session.connection {
+            Some(connection) => {
+                if let Some(before) = ready.take_direct(connection) {
+                    let size = messages.get(before).map_or(0, |stored| stored.size());
+                    session.queue.push_at_most_once(Delivery::plain(before), size);
+                }
             }
-            return;
+            None if delivery.qos == QoS::AtMostOnce => return,
+            None => {}
         }
-        self.messages.acquire(delivery.message);
-        let Some(Some(session)) = self.sessions.get_mut(number) else { return };
+        if !session.has_room(size, options) && !delivery.is_replay {
+            return self.deliver_if_possible(number, delivery, size, expires);
+        }
+        self.queue(number, delivery, size, expires);
+    }
+
+    /// Puts a delivery into a queue that is full, if room can be made.
+    #[cold]
+    fn deliver_if_possible(
+        &mut self,
+        number: u32,
+        delivery: Delivery,
+        size: usize,
+        expires: Option<Instant>,
+    ) {
+        if self.make_room(number, delivery.qos, size) {
+            self.queue(number, delivery, size, expires);
+        } else if let Some(connection) = self.session_mut(number).and_then(|one| one.connection) {
+            // What has left may have let others into the window.
+            self.announce_session(connection);
+        }
+    }
+
+    /// Puts a delivery of so many bytes into the queue of a session, and has the connection told.
+    #[inline]
+    fn queue(&mut self, number: u32, delivery: Delivery, size: usize, expires: Option<Instant>) {
+        let Self { sessions, ready, messages, options, .. } = self;
+        let Some(Some(session)) = sessions.get_mut(number) else { return };
+        messages.acquire(delivery.message);
+        let mut is_ready = true;
         if delivery.qos == QoS::AtMostOnce {
             session.queue.push_at_most_once(delivery, size);
         } else {
             session.queue.push(delivery, size, expires);
-            if session.queue.next_ready().is_none() {
-                if session.ends_turn(&self.options) {
-                    self.work = self.work.max(self.options.work_budget);
-                }
-                return;
-            }
+            is_ready = session.queue.next_ready().is_some();
         }
         if let Some(connection) = session.connection {
-            self.ready.announce(connection);
-            if session.ends_turn(&self.options) {
-                self.work = self.work.max(self.options.work_budget);
+            if is_ready {
+                ready.announce(connection);
+            }
+            if session.ends_turn(options) {
+                self.work = self.work.max(options.work_budget);
             }
         }
     }

@@ -279,29 +279,30 @@ impl Pull<'_> {
             && out.remaining() < limit
             && let Some(delivery) = self.session.queue.pop_at_most_once()
         {
-            if let Some(stored) = self.messages.get(delivery.message) {
-                self.session.queue.popped(delivery.size(stored));
-            }
-            self.deliver(&delivery, out);
+            let size = self.deliver(&delivery, out);
+            self.session.queue.popped(size);
         }
     }
 
-    /// A message at QoS 0, which is done with.
+    /// A message at QoS 0, which is done with; says how many bytes it held.
     #[inline]
-    fn deliver(&mut self, delivery: &Delivery, out: &mut Outgoing) {
+    fn deliver(&mut self, delivery: &Delivery, out: &mut Outgoing) -> usize {
         let message = delivery.message;
-        if let Some(stored) = self.messages.get(message) {
-            let is_expired = stored.expires.is_some_and(|expires| expires <= self.now);
-            if is_expired {
-                self.counters.expired = self.counters.expired.saturating_add(1);
-            } else if may_have(self.authorizer, &self.session.client, delivery, stored) {
-                let publish = wire(self.now, stored, delivery);
-                send(publish, stored, self.link, self.counters, out);
-            } else {
-                self.counters.withheld = self.counters.withheld.saturating_add(1);
-            }
+        let Some(stored) = self.messages.get_mut(message) else { return 0 };
+        let size = delivery.size(stored);
+        let is_expired = stored.expires.is_some_and(|expires| expires <= self.now);
+        if is_expired {
+            self.counters.expired = self.counters.expired.saturating_add(1);
+        } else if may_have(self.authorizer, &self.session.client, delivery, stored) {
+            let publish = wire(self.now, stored, delivery);
+            send(publish, stored, self.link, self.counters, out);
+        } else {
+            self.counters.withheld = self.counters.withheld.saturating_add(1);
         }
-        self.messages.release(message);
+        if stored.leave() {
+            self.messages.remove(message);
+        }
+        size
     }
 
     /// A message at QoS 1 or 2.
@@ -405,16 +406,20 @@ fn send(
     out: &mut Outgoing,
 ) -> bool {
     let mut alias = link.outgoing_aliases.find(publish.topic);
+    let mut lengths = publish.lengths(link.version, alias);
     // A packet that is too large with an alias goes without one.
-    if !link.accepts(publish.encoded_len(link.version, alias)) {
+    if !link.accepts(lengths.packet) {
         alias = Alias::None;
-        if !link.accepts(publish.encoded_len(link.version, alias)) {
+        lengths = publish.lengths(link.version, alias);
+        if !link.accepts(lengths.packet) {
             counters.too_large = counters.too_large.saturating_add(1);
             return false;
         }
     }
-    publish.write(link.version, alias, stored.large.clone(), out);
-    link.outgoing_aliases.used(publish.topic, alias);
+    publish.write(link.version, alias, lengths, stored.large.clone(), out);
+    if alias != Alias::None {
+        link.outgoing_aliases.used(publish.topic, alias);
+    }
     counters.publishes_sent = counters.publishes_sent.saturating_add(1);
     true
 }

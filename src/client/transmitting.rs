@@ -435,11 +435,13 @@ impl Client {
 #[inline]
 fn write(publish: &WirePublish<'_>, shared: Option<&Message>, link: &mut Link, out: &mut Outgoing) {
     let mut alias = link.outgoing_aliases.find(publish.topic);
+    let mut lengths = publish.lengths(link.version, alias);
     // A packet that is too large with an alias goes without one.
-    if alias != Alias::None && !link.accepts(publish.encoded_len(link.version, alias)) {
+    if alias != Alias::None && !link.accepts(lengths.packet) {
         alias = Alias::None;
+        lengths = publish.lengths(link.version, alias);
     }
-    publish.write(link.version, alias, shared.map(Message::payload_bytes), out);
+    publish.write(link.version, alias, lengths, shared.map(Message::payload_bytes), out);
     link.outgoing_aliases.used(publish.topic, alias);
 }
 

@@ -45,28 +45,39 @@ pub(crate) enum Alias {
 /// Bytes of a Topic Alias among the properties.
 pub(crate) const ALIAS_LEN: usize = 3;
 
+/// How long a PUBLISH and its parts are, in bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Lengths {
+    /// The properties, without their length.
+    properties: u32,
+    /// What is behind the fixed header.
+    remaining: u32,
+    pub(crate) packet: usize,
+}
+
 impl WirePublish<'_> {
-    /// Bytes behind the fixed header.
+    /// How long the packet and its parts are.
     #[inline]
-    fn remaining_length(&self, version: Version, alias: Alias) -> usize {
+    pub(crate) fn lengths(&self, version: Version, alias: Alias) -> Lengths {
         let (topic, alias) = match alias {
             Alias::None => (self.topic.len(), 0),
             Alias::Set(_) => (self.topic.len(), ALIAS_LEN),
             Alias::Use(_) => (0, ALIAS_LEN),
         };
         let id = if self.packet_id.is_some() { 2 } else { 0 };
-        let properties = match version {
-            Version::V5 => {
-                let len = self.properties_len(alias);
-                len.saturating_add(varint::encoded_len(u32::try_from(len).unwrap_or(u32::MAX)))
-            }
-            Version::V3_1 | Version::V3_1_1 => 0,
-        };
-        topic
-            .saturating_add(id)
-            .saturating_add(properties)
-            .saturating_add(self.payload.len())
-            .saturating_add(2)
+        let mut lengths = Lengths::default();
+        let mut remaining =
+            topic.saturating_add(id).saturating_add(self.payload.len()).saturating_add(2);
+        if version.is_v5() {
+            let len = self.properties_len(alias);
+            lengths.properties = u32::try_from(len).unwrap_or(u32::MAX);
+            let prefix = varint::encoded_len(lengths.properties);
+            remaining = remaining.saturating_add(len).saturating_add(prefix);
+        }
+        lengths.remaining = u32::try_from(remaining).unwrap_or(u32::MAX);
+        let header = varint::encoded_len(lengths.remaining);
+        lengths.packet = remaining.saturating_add(header).saturating_add(1);
+        lengths
     }
 
     /// Bytes of the properties, with so many of a Topic Alias.
@@ -83,25 +94,26 @@ impl WirePublish<'_> {
     /// Bytes of the whole packet.
     #[inline]
     pub(crate) fn encoded_len(&self, version: Version, alias: Alias) -> usize {
-        let remaining = self.remaining_length(version, alias);
-        let header = varint::encoded_len(u32::try_from(remaining).unwrap_or(u32::MAX));
-        remaining.saturating_add(header).saturating_add(1)
+        self.lengths(version, alias).packet
     }
 
-    /// Appends the packet; `shared` is the payload, to be shared in place of being copied.
+    /// Appends the packet, which has these lengths; `shared` is the payload, to be shared in place
+    /// of being copied.
     #[inline]
     pub(crate) fn write(
         &self,
         version: Version,
         alias: Alias,
+        lengths: Lengths,
         shared: Option<Bytes>,
         out: &mut Outgoing,
     ) {
-        let len = self.encoded_len(version, alias);
+        let len = lengths.packet;
         match shared {
-            None => self.write_to(version, alias, out.room(len)),
+            None => self.write_to(version, alias, lengths, out.room(len)),
             Some(payload) => {
-                self.write_head(version, alias, &mut out.room(len.saturating_sub(payload.len())));
+                let mut room = out.room(len.saturating_sub(payload.len()));
+                self.write_head(version, alias, lengths, &mut room);
                 out.push_shared(payload);
             }
         }
@@ -109,41 +121,41 @@ impl WirePublish<'_> {
 
     /// Writes the packet where there is room for it.
     #[inline]
-    pub(crate) fn write_to(&self, version: Version, alias: Alias, mut room: &mut [u8]) {
-        self.write_head(version, alias, &mut room);
+    pub(crate) fn write_to(
+        &self,
+        version: Version,
+        alias: Alias,
+        lengths: Lengths,
+        mut room: &mut [u8],
+    ) {
+        self.write_head(version, alias, lengths, &mut room);
         room.put_slice(self.payload);
     }
 
     /// Writes what comes before the payload.
     #[inline]
-    fn write_head(&self, version: Version, alias: Alias, room: &mut &mut [u8]) {
-        let remaining = self.remaining_length(version, alias);
+    fn write_head(&self, version: Version, alias: Alias, lengths: Lengths, room: &mut &mut [u8]) {
         let dup = if self.dup { 0x08 } else { 0 };
         let flags = dup | self.qos.get() << 1 | u8::from(self.retain);
         room.put_u8((PacketType::Publish as u8) << 4 | flags);
-        varint::put(u32::try_from(remaining).unwrap_or(u32::MAX), room);
+        varint::put(lengths.remaining, room);
         wire::put_binary(if matches!(alias, Alias::Use(_)) { &[] } else { self.topic }, room);
         if let Some(packet_id) = self.packet_id {
             room.put_u16(packet_id.get());
         }
         if version.is_v5() {
+            varint::put(lengths.properties, room);
             self.write_properties(alias, room);
         }
     }
 
     #[inline]
     fn write_properties(&self, alias: Alias, room: &mut &mut [u8]) {
-        let number = match alias {
-            Alias::None => None,
-            Alias::Set(number) | Alias::Use(number) => Some(number),
-        };
-        let len = self.properties_len(if number.is_some() { ALIAS_LEN } else { 0 });
-        varint::put(u32::try_from(len).unwrap_or(u32::MAX), room);
         self.write_own_properties(room);
         for identifier in self.identifiers {
             Property::SubscriptionIdentifier(*identifier).write(room);
         }
-        if let Some(number) = number {
+        if let Alias::Set(number) | Alias::Use(number) = alias {
             Property::TopicAlias(number).write(room);
         }
     }
@@ -231,7 +243,7 @@ mod tests {
             assert!(Packet::decode(&encoded, version, Sender::Client).is_ok());
             for shared in [None, Some(payload.clone())] {
                 let mut out = Outgoing::new();
-                wire.write(version, alias, shared, &mut out);
+                wire.write(version, alias, wire.lengths(version, alias), shared, &mut out);
                 assert_eq!(wire.encoded_len(version, alias), encoded.len());
                 assert!(bytes(out) == encoded, "{alias:?} {expiry:?}");
             }
