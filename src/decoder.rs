@@ -282,9 +282,11 @@ mod tests {
     fn an_unknown_level_tells_how_to_answer() {
         // v5 [MQTT-3.1.2-2], v3.1.1 [MQTT-3.1.2-2]
         use Cause::{UnsupportedMqisdpLevel, UnsupportedProtocolLevel};
-        let rows: [(&[u8], Cause, Version); 8] = [
+        let rows: [(&[u8], Cause, Version); 10] = [
             (b"\0\x04MQTT\x06", UnsupportedProtocolLevel(6), Version::V5),
-            (b"\0\x04MQTT\x84", UnsupportedProtocolLevel(0x84), Version::V5),
+            (b"\0\x04MQTT\x83", UnsupportedProtocolLevel(0x83), Version::V3_1_1),
+            (b"\0\x04MQTT\x84", UnsupportedProtocolLevel(0x84), Version::V3_1_1),
+            (b"\0\x04MQTT\x85", UnsupportedProtocolLevel(0x85), Version::V5),
             (b"\0\x04MQTT\x03", UnsupportedProtocolLevel(3), Version::V3_1_1),
             (b"\0\x04MQTT\x00", UnsupportedProtocolLevel(0), Version::V3_1_1),
             (b"\0\x06MQIsdp\x02", UnsupportedMqisdpLevel(2), Version::V3_1_1),

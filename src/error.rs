@@ -280,6 +280,8 @@ impl Cause {
     /// ```
     pub const fn refusal_version(self) -> Option<Version> {
         match self {
+            // 3.1 and 3.1.1 with a bit by which bridges try who knows them.
+            Self::UnsupportedProtocolLevel(0x83 | 0x84) => Some(Version::V3_1_1),
             Self::UnsupportedProtocolLevel(level) if level > 5 => Some(Version::V5),
             Self::UnsupportedProtocolLevel(_) | Self::UnsupportedMqisdpLevel(_) => {
                 Some(Version::V3_1_1)

@@ -27,8 +27,6 @@ pub(super) enum Answer {
         reason_code: ReasonCode,
         /// Whether the client may send one more message when it has this.
         makes_room: bool,
-        /// In 3.1, of a PUBREL that is sent again.
-        dup: bool,
     },
     PingResp,
     /// SUBACK, UNSUBACK or AUTH, encoded.
@@ -78,10 +76,9 @@ impl Acks {
             self.queue = VecDeque::new();
         }
         match answer {
-            Answer::Publish { packet_type, packet_id, reason_code, makes_room, dup } => {
+            Answer::Publish { packet_type, packet_id, reason_code, makes_room } => {
                 if reason_code == ReasonCode::SUCCESS {
-                    let dup = if dup { 0x08 } else { 0 };
-                    let first = (packet_type as u8) << 4 | packet_type.reserved_flags() | dup;
+                    let first = (packet_type as u8) << 4 | packet_type.reserved_flags();
                     let [high, low] = packet_id.get().to_be_bytes();
                     out.room(4).copy_from_slice(&[first, 2, high, low]);
                 } else {
@@ -131,7 +128,6 @@ mod tests {
             packet_id: id,
             reason_code,
             makes_room: packet_type == PacketType::PubAck,
-            dup: false,
         };
         let answers = [
             ack(PacketType::PubAck, ReasonCode::SUCCESS),

@@ -9,7 +9,6 @@ use crate::packet_type::PacketType;
 use crate::reason::ReasonCode;
 use crate::session::entry::{Key, Stage};
 use crate::session::outbound::Misfit;
-use crate::version::Version;
 
 impl Broker {
     #[inline]
@@ -86,7 +85,6 @@ impl Broker {
         let version = connection.link.version;
         let found = session.queue.on_ack(packet_id, Stage::AwaitPubRec);
         let mut reason_code = ReasonCode::SUCCESS;
-        let mut dup = false;
         match found {
             Ok(key) if is_error => {
                 self.complete(number, key);
@@ -99,10 +97,7 @@ impl Broker {
             }
             // It is repeated, as clients of 3.x do: so is the PUBREL.
             Err(Misfit::Wrong)
-                if !is_error && session.queue.on_ack(packet_id, Stage::AwaitPubComp).is_ok() =>
-            {
-                dup = version == Version::V3_1;
-            }
+                if !is_error && session.queue.on_ack(packet_id, Stage::AwaitPubComp).is_ok() => {}
             Err(Misfit::Wrong) => {
                 let packet_type = PacketType::PubRec;
                 return Err(Violation::WrongAcknowledgement { packet_type, packet_id });
@@ -125,7 +120,6 @@ impl Broker {
                 packet_id,
                 reason_code,
                 makes_room: false,
-                dup,
             },
         );
         Ok(())
@@ -143,8 +137,8 @@ impl Broker {
         if !is_known {
             self.count_unknown();
         }
-        let (packet_type, dup) = (PacketType::PubComp, false);
-        let answer = Answer::Publish { packet_type, packet_id, reason_code, makes_room, dup };
+        let packet_type = PacketType::PubComp;
+        let answer = Answer::Publish { packet_type, packet_id, reason_code, makes_room };
         self.push_answer(number, answer);
     }
 

@@ -80,14 +80,12 @@ impl Broker {
         let window = receive_maximum.min(self.options.maximum_in_flight);
         let after = self.log.last();
         let Some((connection, session)) = self.both_mut(number) else { return };
-        let dup = connection.link.version == Version::V3_1;
         for packet_id in session.queue.connected(window) {
             let answer = Answer::Publish {
                 packet_type: PacketType::PubRel,
                 packet_id,
                 reason_code: ReasonCode::SUCCESS,
                 makes_room: false,
-                dup,
             };
             connection.acks.push(after, answer);
         }

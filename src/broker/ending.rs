@@ -96,15 +96,18 @@ impl Broker {
         }
         let Some(connection) = self.connection_mut(number) else { return };
         connection.link.close(last, deadline);
+        // A client that says goodbye is still answered. Behind the broker's own goodbye nothing comes:
         // v5 [MQTT-3.14.4-1]
-        connection.acks = Acks::default();
+        if !matches!(cause, DisconnectCause::ByClient(_)) {
+            connection.acks = Acks::default();
+        }
         self.close_when_pulled(number);
     }
 
     /// A connection has only its last bytes to send.
     pub(super) fn close_when_pulled(&mut self, number: u32) {
         let Some(connection) = self.connection(number) else { return };
-        if connection.link.has_control() {
+        if connection.link.has_control() || !connection.acks.is_empty() {
             self.ready.announce(number);
             self.schedule(number);
         } else {

@@ -240,8 +240,7 @@ impl Broker {
         if makes_room {
             connection.quota.wait();
         }
-        let dup = false;
-        let answer = Answer::Publish { packet_type, packet_id, reason_code, makes_room, dup };
+        let answer = Answer::Publish { packet_type, packet_id, reason_code, makes_room };
         connection.acks.push(after, answer);
         self.ready.announce(number);
     }

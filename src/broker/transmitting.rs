@@ -20,6 +20,7 @@ use crate::packet_id::PacketId;
 use crate::session::publish::{Alias, WirePublish};
 use crate::session::store::Log;
 use crate::time::Instant;
+use crate::version::Version;
 
 /// So often retained messages are taken up while bytes are pulled once.
 const REPLAYS: usize = 64;
@@ -213,7 +214,7 @@ impl Broker {
             } else {
                 ready.ran_dry(connection_number);
             }
-            if connection.link.is_closing() {
+            if connection.link.is_closing() && connection.acks.is_empty() {
                 self.finish(connection_number);
             }
         }
@@ -294,7 +295,7 @@ impl Pull<'_> {
         if is_expired {
             self.counters.expired = self.counters.expired.saturating_add(1);
         } else if may_have(self.authorizer, &self.session.client, delivery, stored) {
-            let publish = wire(self.now, stored, delivery);
+            let publish = wire(self.now, self.link.version, stored, delivery);
             send(publish, stored, self.link, self.counters, out);
         } else {
             self.counters.withheld = self.counters.withheld.saturating_add(1);
@@ -326,7 +327,7 @@ impl Pull<'_> {
                     false
                 }
                 Some(stored) => {
-                    let publish = wire(self.now, stored, delivery);
+                    let publish = wire(self.now, self.link.version, stored, delivery);
                     // v5 [MQTT-3.3.1-1], v3.1.1 [MQTT-3.3.1-1]
                     let (dup, packet_id): (_, Option<PacketId>) = (was_sent, entry.packet_id);
                     let publish = WirePublish { dup, packet_id, ..publish };
@@ -380,11 +381,17 @@ fn may_have(
 
 /// The PUBLISH of a delivery.
 #[inline]
-fn wire<'a>(now: Instant, stored: &'a Stored, delivery: &'a Delivery) -> WirePublish<'a> {
+fn wire<'a>(
+    now: Instant,
+    version: Version,
+    stored: &'a Stored,
+    delivery: &'a Delivery,
+) -> WirePublish<'a> {
     WirePublish {
         dup: false,
         qos: delivery.qos,
-        retain: delivery.retain,
+        // The session may have subscribed in 5.0. v3.1.1 [MQTT-3.3.1-9]
+        retain: delivery.retain && (delivery.is_replay || version.is_v5()),
         topic: stored.topic.as_bytes(),
         packet_id: None,
         properties: stored.properties(),

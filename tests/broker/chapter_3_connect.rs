@@ -80,8 +80,8 @@ fn an_unknown_level_is_answered_in_the_form_of_the_nearest_version() {
         ("MQTT", 6, Version::V5, v5_form),
         ("MQTT", 7, Version::V5, v5_form),
         // Levels that bridges have for themselves.
-        ("MQTT", 0x83, Version::V5, v5_form),
-        ("MQTT", 0x84, Version::V5, v5_form),
+        ("MQTT", 0x83, Version::V3_1_1, v3_form),
+        ("MQTT", 0x84, Version::V3_1_1, v3_form),
         ("MQTT", 0xff, Version::V5, v5_form),
         ("MQIsdp", 2, Version::V3_1_1, v3_form),
         ("MQIsdp", 4, Version::V3_1_1, v3_form),

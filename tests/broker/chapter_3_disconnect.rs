@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use sansio_mqtt::broker::{CallError, DisconnectCause};
+use sansio_mqtt::broker::{CallError, DisconnectCause, Options};
 use sansio_mqtt::{
-    Connect, Disconnect, Packet, Properties, Property, Publish, QoS, ReasonCode, Version, Will,
+    Connect, Disconnect, Packet, PacketId, PacketType, Properties, Property, Publish, QoS,
+    ReasonCode, Subscribe, Subscription, Version, Will,
 };
 
 use crate::words::{lasting, of, options_with, publish, v5, with};
@@ -179,6 +180,51 @@ fn disconnect_is_the_last_that_is_heard_of_a_client() {
             world.silent(watcher);
         });
     }
+}
+
+#[test]
+fn what_was_asked_before_a_disconnect_is_answered() {
+    // v5 [MQTT-3.8.4-1] [MQTT-4.3.2-4] [MQTT-4.3.3-8] [MQTT-3.12.4-1],
+    // v3.1.1 [MQTT-3.8.4-1] [MQTT-4.3.2-2] [MQTT-4.3.3-2] [MQTT-3.12.4-1]: however TCP cuts it.
+    for version in Version::ALL {
+        scenario(|world| {
+            let peer = world.join(&of(version, "a"));
+            let subscriptions = [Subscription::new("t", QoS::AtMostOnce)];
+            let packets: [Packet<'_>; 5] = [
+                Subscribe::new(PacketId::MIN, &subscriptions).into(),
+                publish("t", QoS::AtLeastOnce, 2, "x").into(),
+                publish("t", QoS::ExactlyOnce, 3, "x").into(),
+                Packet::PingReq,
+                Disconnect::default().into(),
+            ];
+            let mut bytes = Vec::new();
+            packets.iter().for_each(|packet| packet.encode(version, &mut bytes).unwrap());
+            world.send_bytes(peer, &bytes);
+            let sent: Vec<_> =
+                world.packets(peer).iter().map(|one| one.packet().packet_type()).collect();
+            let answers =
+                [PacketType::SubAck, PacketType::PubAck, PacketType::PubRec, PacketType::PingResp];
+            assert!(
+                sent.iter().filter(|one| **one != PacketType::Publish).eq(&answers),
+                "{sent:?}"
+            );
+            assert!(world.closed(peer));
+            assert_eq!(world.cause(peer), DisconnectCause::ByClient(ReasonCode::SUCCESS));
+        });
+    }
+}
+
+#[test]
+fn a_client_that_says_goodbye_and_takes_nothing_is_not_waited_for() {
+    scenario(|world| {
+        let peer = world.join(&v5("a"));
+        world.block(peer);
+        world.send(peer, Packet::PingReq);
+        world.send(peer, Disconnect::default());
+        assert!(!world.closed(peer));
+        world.wait(Options::new(0).close_timeout);
+        assert!(world.closed(peer));
+    });
 }
 
 #[test]

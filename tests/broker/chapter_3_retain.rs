@@ -187,6 +187,32 @@ fn retain_as_published_keeps_the_mark() {
 }
 
 #[test]
+fn a_session_that_goes_on_in_3_1_1_has_no_mark() {
+    // v3.1.1 [MQTT-3.3.1-9]: Retain As Published is of 5.0.
+    for version in [Version::V3_1, Version::V3_1_1] {
+        scenario(|world| {
+            let publisher = world.join(&v5("publisher"));
+            let peer = world.join(&lasting(Version::V5, "a"));
+            let subscription = Subscription {
+                retain_as_published: true,
+                ..Subscription::new("t", QoS::AtLeastOnce)
+            };
+            world.subscribe_to(peer, &[subscription]);
+            world.leave(peer);
+            world.retain(publisher, "t", QoS::AtLeastOnce, "away");
+            let peer = world.join(&lasting(version, "a"));
+            world.retain(publisher, "t", QoS::AtLeastOnce, "there");
+            world.retain(publisher, "t", QoS::AtMostOnce, "at most");
+            assert_eq!(world.heard(peer), ["t away QoS 1", "t there QoS 1", "t at most"]);
+            world.leave(peer);
+            let peer = world.join(&lasting(Version::V5, "a"));
+            world.retain(publisher, "t", QoS::AtLeastOnce, "back");
+            assert_eq!(world.heard(peer), ["t back QoS 1 retain"]);
+        });
+    }
+}
+
+#[test]
 fn retained_messages_are_marked_without_retain_as_published_too() {
     // v5 3.3.1.3
     for retain_as_published in [true, false] {

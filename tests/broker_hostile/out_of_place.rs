@@ -226,10 +226,9 @@ fn an_acknowledgement_of_another_kind_ends_the_connection_and_the_message_comes_
             world.send(peer, answer());
             world.blamed(peer, ReasonCode::PROTOCOL_ERROR);
             let again = world.connect(&lasting(version, "c"));
-            let expected = match (received, version) {
-                (true, Version::V3_1) => "PUBREL #1 dup".into(),
-                (true, _) => "PUBREL #1".into(),
-                _ => format!("PUBLISH \"a\" QoS {qos} #1 dup \"x\""),
+            let expected = match received {
+                true => "PUBREL #1".into(),
+                false => format!("PUBLISH \"a\" QoS {qos} #1 dup \"x\""),
             };
             assert_eq!(world.sent(again)[1..], [expected]);
         }

@@ -219,6 +219,12 @@ impl World<'_> {
         };
         let decoded = Decoder::from_server(wire.version).decode(bytes);
         let (packet, len) = decoded.expect("a packet").expect("whole packets only");
+        if let Some(DisconnectCause::ByClient(_)) = connection.cause {
+            // What it asked for before, and what it does not hear any more.
+            assert!(is_answer(&packet), "{packet} to one that has gone");
+            self.note(packet);
+            return len;
+        }
         let session = connection.client_id.as_ref().and_then(|id| self.wires.get_mut(id));
         let topic = wire.sent(&packet, len, connection.cause, session);
         assert!(connection.cause.is_none() || wire.has_ended, "{packet} to one that has gone");
@@ -246,6 +252,20 @@ fn resolved(aliases: &mut BTreeMap<u16, String>, publish: &sansio_mqtt::Publish<
         }
         (None, topic) => topic.to_owned(),
     }
+}
+
+const fn is_answer(packet: &Packet<'_>) -> bool {
+    matches!(
+        packet,
+        Packet::PubAck(_)
+            | Packet::PubRec(_)
+            | Packet::PubRel(_)
+            | Packet::PubComp(_)
+            | Packet::SubAck(_)
+            | Packet::UnsubAck(_)
+            | Packet::Auth(_)
+            | Packet::PingResp
+    )
 }
 
 /// A client without a CONNECT that can be read may be told so, and no more.

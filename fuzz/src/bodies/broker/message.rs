@@ -107,10 +107,12 @@ impl Copy {
     /// Whether a PUBLISH is this copy, for all but DUP and Packet Identifier.
     pub(crate) fn is(&self, publish: &Publish<'_>, topic: &str, is_v5: bool, now: u64) -> bool {
         let message = &self.message;
+        // Retain As Published is of 5.0. v3.1.1 [MQTT-3.3.1-9]
+        let retain = self.retain && (is_v5 || self.replay.is_some());
         let plain = message.topic == topic
             && message.payload == publish.payload
             && self.qos == publish.qos
-            && self.retain == publish.retain;
+            && retain == publish.retain;
         if !is_v5 || !plain {
             return plain;
         }
