@@ -19,6 +19,7 @@
 //! `cargo run --example broker -- --help` tells the rest.
 
 mod args;
+#[path = "../shared/clock.rs"]
 mod clock;
 mod connection;
 mod door;
