@@ -147,8 +147,8 @@ impl Broker {
     }
 
     /// Refuses a client that waits for an answer, with a CONNACK of 0x80 or above. 3.x gets the
-    /// nearest return code that it has. It may have a Server Reference, and a Reason String and User
-    /// Properties, which are left out if the client did not ask for them, or they do not fit.
+    /// nearest return code that it has. It may have a Server Reference, and a Reason String and
+    /// User Properties, which are left out if the client did not ask for them, or they do not fit.
     ///
     /// # Errors
     ///

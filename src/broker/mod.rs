@@ -206,8 +206,8 @@ impl Broker {
         self.settle();
     }
 
-    /// Does what is due by now, or as much of it as the [budget](Options::work_budget) allows before
-    /// outputs have to be taken: the rest is due at once.
+    /// Does what is due by now, or as much of it as the [budget](Options::work_budget) allows
+    /// before outputs have to be taken: the rest is due at once.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.advance(now);
         self.work = 0;

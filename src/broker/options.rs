@@ -111,9 +111,9 @@ pub struct Options {
     /// How many messages may be on their way to one client unacknowledged, if its Receive Maximum
     /// is not lower, 1 to 65,535. The default is 100.
     pub maximum_in_flight: u16,
-    /// How many bytes all Wills together may hold, those of clients that are connected and those that
-    /// wait for their delays: a client whose Will is too much is refused with 0x97. The default is
-    /// 64 MiB.
+    /// How many bytes all Wills together may hold, those of clients that are connected and those
+    /// that wait for their delays: a client whose Will is too much is refused with 0x97. The
+    /// default is 64 MiB.
     pub maximum_will_bytes: usize,
     /// The longest Will Delay Interval, in seconds: a client that wants a longer one is refused
     /// with 0x97. The default is 0xFFFFFFFF: any.

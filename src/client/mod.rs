@@ -10,7 +10,10 @@
 //! use sansio_mqtt::client::{Client, Event, Options, Output, Transmitted};
 //! use sansio_mqtt::{Instant, Outgoing, Publish, Version};
 //! # use std::io::{self, Read, Write};
-//! # fn run(mut transport: impl Read + Write, now: impl Fn() -> Instant) -> Result<(), Box<dyn std::error::Error>> {
+//! # use std::error::Error;
+//! # fn run(
+//! #     mut transport: impl Read + Write, now: impl Fn() -> Instant,
+//! # ) -> Result<(), Box<dyn Error>> {
 //!
 //! let mut client = Client::new(Options::new(Version::V5, "meter-7"))?;
 //! client.publish(now(), &Publish { topic: "meter/7", payload: b"21.5", ..Default::default() })?;

@@ -149,9 +149,9 @@ pub struct Options {
     /// Session Expiry Interval, in seconds; 0xFFFFFFFF for never. Of 5.0; in 3.x a session that
     /// is not clean does not expire. The default is 0. v5 3.1.2.11.2
     pub session_expiry_interval: u32,
-    /// Receive Maximum: how many messages at QoS 1 and 2 may be unacknowledged; 1 to 65,535. In 3.x,
-    /// which does not have it, the input is paused before one more than the application has not
-    /// acknowledged. The default is 256. v5 3.1.2.11.3
+    /// Receive Maximum: how many messages at QoS 1 and 2 may be unacknowledged; 1 to 65,535. In
+    /// 3.x, which does not have it, the input is paused before one more than the application has
+    /// not acknowledged. The default is 256. v5 3.1.2.11.3
     pub receive_maximum: u16,
     /// Maximum Packet Size, in bytes; in 3.x, which cannot tell the server, the connection is
     /// closed over it all the same. The default is 16 MiB. v5 3.1.2.11.4
