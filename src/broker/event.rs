@@ -93,7 +93,8 @@ pub struct ConnectRequest {
 }
 
 impl ConnectRequest {
-    /// The CONNECT.
+    /// The CONNECT. Each call decodes it anew from the bytes that are kept of it: whoever needs it
+    /// more than once keeps what this returns.
     pub fn connect(&self) -> Connect<'_> {
         match self.packet.packet() {
             Packet::Connect(connect) => connect,
