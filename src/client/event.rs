@@ -67,7 +67,8 @@ pub enum Output {
     /// again, with or without new bytes.
     Resume(ConnectionId),
     /// All bytes are pulled, or their time is over: shut the transport down, once what was pulled
-    /// is written. The client need not be told of its end, and another one may be opened.
+    /// is written. The client need not be told of its end: [`Event::Disconnected`] follows, and
+    /// another one may be opened.
     Close(ConnectionId),
     /// Nothing more now; call [`handle_timeout`](crate::client::Client::handle_timeout) at or
     /// after that moment, if there is one.

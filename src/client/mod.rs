@@ -6,62 +6,73 @@
 //! connects again, stores the session, and writes without ever waiting for the server.
 //!
 //! ```
+//! use std::error::Error;
+//! use std::io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+//! use std::io::{Read, Write};
+//! use std::net::TcpStream;
+//! use std::time::Duration;
+//!
 //! use bytes::{Buf, BytesMut};
 //! use sansio_mqtt::client::{Client, Event, Options, Output, Transmitted};
-//! use sansio_mqtt::{Instant, Outgoing, Publish, Version};
-//! # use std::io::{self, Read, Write};
-//! # use std::error::Error;
-//! # fn run(
-//! #     mut transport: impl Read + Write, now: impl Fn() -> Instant,
-//! # ) -> Result<(), Box<dyn Error>> {
+//! use sansio_mqtt::{Instant, Outgoing, Properties, Publish, QoS, Subscription, Version};
 //!
-//! let mut client = Client::new(Options::new(Version::V5, "meter-7"))?;
-//! client.publish(now(), &Publish { topic: "meter/7", payload: b"21.5", ..Default::default() })?;
-//! let connection = client.transport_opened(now())?;
-//! let (mut incoming, mut outgoing) = (BytesMut::new(), Outgoing::new());
-//! loop {
-//!     match client.poll_output() {
-//!         Output::Transmit(connection) => loop {
-//!             let left = client.transmit(now(), connection, 16 * 1024, &mut outgoing);
-//!             while outgoing.has_remaining() {
-//!                 match transport.write(outgoing.chunk())? {
-//!                     0 => return Err("the transport takes no more".into()),
-//!                     written => outgoing.advance(written),
+//! /// `now` is `Instant::from_epoch(start.elapsed())`.
+//! fn run(mut transport: TcpStream, now: impl Fn() -> Instant) -> Result<(), Box<dyn Error>> {
+//!     let mut client = Client::new(Options::new(Version::V5, "meter-7"))?;
+//!     let subscriptions = [Subscription::new("meter/+", QoS::AtLeastOnce)];
+//!     client.subscribe(now(), &subscriptions, Properties::NONE)?;
+//!     let reading = Publish { topic: "meter/7", payload: b"21.5", ..Default::default() };
+//!     client.publish(now(), &reading)?;
+//!     let connection = client.transport_opened(now())?;
+//!     let (mut incoming, mut outgoing) = (BytesMut::new(), Outgoing::new());
+//!     let mut is_closed = false;
+//!     loop {
+//!         match client.poll_output() {
+//!             Output::Transmit(connection) => loop {
+//!                 let left = client.transmit(now(), connection, 16 * 1024, &mut outgoing);
+//!                 while outgoing.has_remaining() {
+//!                     match transport.write(outgoing.chunk())? {
+//!                         0 => return Err("the transport takes no more".into()),
+//!                         written => outgoing.advance(written),
+//!                     }
 //!                 }
-//!             }
-//!             if left == Transmitted::All {
-//!                 break;
-//!             }
-//!         },
-//!         Output::Event(Event::Published { result, .. }) => println!("{result:?}"),
-//!         Output::Event(event) => println!("{event:?}"),
-//!         Output::Store(_) => {} // Of a client that was restored from records only.
-//!         Output::Resume(connection) => {
-//!             let _ = client.receive(now(), connection, &mut incoming);
-//!         }
-//!         Output::Close(_) => return Ok(()), // The transport is shut down as it is dropped.
-//!         Output::Timeout(_deadline) => {
-//!             // Wait for bytes, for `_deadline` at most.
-//!             let mut bytes = [0; 4096];
-//!             match transport.read(&mut bytes) {
-//!                 Ok(len) if len > 0 => {
-//!                     incoming.extend_from_slice(&bytes[..len]);
-//!                     // When it is paused, `Output::Resume` comes before anything is read again.
-//!                     let _ = client.receive(now(), connection, &mut incoming);
+//!                 if left == Transmitted::All {
+//!                     break;
 //!                 }
-//!                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-//!                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-//!                 _ => {
-//!                     // The session goes on when another transport is opened.
-//!                     client.transport_closed(now(), connection);
-//!                     return Ok(());
-//!                 }
+//!             },
+//!             Output::Event(Event::Message(delivery)) => println!("{:?}", delivery.message),
+//!             Output::Event(event) => println!("{event:?}"),
+//!             Output::Store(_) => {} // Of a client that was restored from records only.
+//!             Output::Resume(connection) => {
+//!                 let _ = client.receive(now(), connection, &mut incoming);
 //!             }
-//!             client.handle_timeout(now());
+//!             Output::Close(_) => is_closed = true,
+//!             // All events were taken. The transport is shut down as it is dropped; the
+//!             // session goes on when another one is opened.
+//!             Output::Timeout(_) if is_closed => return Ok(()),
+//!             Output::Timeout(deadline) => {
+//!                 // Wait for bytes, until the deadline at most.
+//!                 let left = |at: Instant| at.duration_since(now()).max(Duration::from_millis(1));
+//!                 transport.set_read_timeout(deadline.map(left))?;
+//!                 let mut bytes = [0; 4096];
+//!                 match transport.read(&mut bytes) {
+//!                     Ok(len) if len > 0 => {
+//!                         incoming.extend_from_slice(&bytes[..len]);
+//!                         // When it is paused, `Output::Resume` comes before the next read.
+//!                         let _ = client.receive(now(), connection, &mut incoming);
+//!                     }
+//!                     Err(error)
+//!                         if matches!(error.kind(), WouldBlock | TimedOut | Interrupted) => {}
+//!                     _ => {
+//!                         client.transport_closed(now(), connection);
+//!                         is_closed = true;
+//!                     }
+//!                 }
+//!                 client.handle_timeout(now());
+//!             }
 //!         }
 //!     }
 //! }
-//! # }
 //! ```
 
 mod acknowledging;
