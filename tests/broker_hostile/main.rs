@@ -18,6 +18,8 @@ mod lone;
 mod memory;
 mod names;
 mod out_of_place;
+#[path = "../support/packets.rs"]
+mod packets;
 mod random;
 mod silence;
 mod wills;

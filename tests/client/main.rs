@@ -26,6 +26,8 @@ mod identifiers;
 mod known_faults;
 mod mended;
 mod misuse;
+#[path = "../support/packets.rs"]
+mod packets;
 mod queue;
 mod sessions;
 mod world;
