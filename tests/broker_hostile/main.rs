@@ -8,6 +8,8 @@ mod broken;
 mod churn;
 mod extremes;
 mod floods;
+#[path = "../support/broken.rs"]
+mod frames;
 mod known_faults;
 mod known_machine_faults;
 mod large;

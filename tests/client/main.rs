@@ -21,6 +21,8 @@ mod chapter_4_flow;
 mod chapter_4_order;
 mod chapter_4_resume;
 mod durable;
+#[path = "../support/broken.rs"]
+mod frames;
 mod hostile_server;
 mod identifiers;
 mod known_faults;
