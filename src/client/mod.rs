@@ -176,6 +176,42 @@ impl Client {
     /// crash between the server's first CONNACK and its record leaves a session behind that the
     /// standard does not let the client take for its own.
     ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    ///
+    /// use bytes::Bytes;
+    /// use sansio_mqtt::client::{CleanStart, Client, Options, Output};
+    /// use sansio_mqtt::{Instant, Publish, QoS, UnixTime, Version};
+    ///
+    /// /// Other outputs are for the run loop.
+    /// fn save(client: &mut Client, database: &mut BTreeMap<Bytes, Bytes>) {
+    ///     while let Output::Store(record) = client.poll_output() {
+    ///         match record.value {
+    ///             Some(value) => database.insert(record.key, value),
+    ///             None => database.remove(&record.key),
+    ///         };
+    ///         client.committed(record.sequence); // Now it is safe.
+    ///     }
+    /// }
+    ///
+    /// let mut options = Options::new(Version::V5, "meter-7");
+    /// options.clean_start = CleanStart::First;
+    /// options.session_expiry_interval = u32::MAX;
+    /// let (now, unix_now) = (Instant::from_micros(0), UnixTime::from_secs(1_700_000_000));
+    /// let mut database = BTreeMap::new(); // Yours outlives the process.
+    ///
+    /// let mut client = Client::restore(options.clone(), now, unix_now, &database)?;
+    /// save(&mut client, &mut database);
+    /// let reading = Publish { topic: "meter/7", qos: QoS::AtLeastOnce, ..Default::default() };
+    /// client.publish(now, &reading)?;
+    /// save(&mut client, &mut database);
+    /// drop(client); // The process ends, whichever way.
+    ///
+    /// let client = Client::restore(options, now, unix_now, &database)?;
+    /// assert_eq!(client.held(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`RestoreFailure`] names the key of a record that cannot be read, or says why the options
