@@ -8,34 +8,9 @@ import subprocess
 import time
 
 from broker_world import properties
-from interop import LIMIT, READY, VERSIONS, Process, expect, messages, numbered, same, wait_for
-
-
-def our_client_and_mosquittos_exchange_messages_in_every_version_at_every_qos(world):
-    world.start_broker()
-    lines = numbered(200)
-    path = world.file(lines)
-    for version in VERSIONS:
-        for qos in range(3):
-            topic = f"{version}/{qos}"
-            common = ["-V", version, "-q", qos]
-            world.mark(f"{topic}/ours")
-            world.mark(f"{topic}/theirs")
-            subs = [world.sub(*common, "-t", f"{topic}/theirs/+"),
-                    world.mosquitto_sub(*common, "-t", f"{topic}/ours/+")]
-            for sub in subs:
-                sub.wait_ready()
-            with open(path, "rb") as first, open(path, "rb") as second:
-                pubs = [world.pub(*common, "-t", f"{topic}/ours/x", "-l", stdin=first),
-                        world.mosquitto_pub(*common, "-t", f"{topic}/theirs/x", "-l", stdin=second)]
-            for process in pubs:
-                process.ended()
-            for process, way in zip(subs, ["received", "published"]):
-                wait_for(lambda: len(process.lines()) > len(lines), f"{topic}: all are {way}")
-                same(messages(process.lines()), lines, f"{topic} {way}")
-            subs[0].signal(signal.SIGINT)
-            subs[0].ended()
-            subs[1].kill()
+from interop import (LIMIT, READY, VERSIONS, Process, expect, messages, numbered,
+                     our_client_and_mosquittos_exchange_messages_in_every_version_at_every_qos,
+                     same, wait_for)
 
 
 def every_version_hears_every_other_at_the_lower_qos(world):

@@ -236,9 +236,8 @@ async def sigterm_says_0x8b_to_everybody_and_ends_with_code_0(world):
     expect("Server shutting down" in ours.said() or "again in" in ours.said(), ours.said())
 
 
-@in_asyncio
-async def a_client_that_takes_nothing_does_not_hold_up_the_end(world):
-    world.start_broker("--close-timeout", "1")
+async def flooded(world):
+    """A client that takes nothing of the 10 MB for it, and who sent them; both last while they are kept."""
     stuck = await Raw.connected(world.port, "stuck", 5)
     await stuck.subscribed("flood")
     stuck.writer.transport.pause_reading()
@@ -246,6 +245,13 @@ async def a_client_that_takes_nothing_does_not_hold_up_the_end(world):
     for _ in range(100):
         publisher.send(publish("flood", b"x" * 100_000))
         await publisher.writer.drain()
+    return stuck, publisher
+
+
+@in_asyncio
+async def a_client_that_takes_nothing_does_not_hold_up_the_end(world):
+    world.start_broker("--close-timeout", "1")
+    _clients = await flooded(world)
     started = asyncio.get_running_loop().time()
     world.broker.signal(signal.SIGINT)
     await asyncio.to_thread(world.broker.ended)
@@ -256,13 +262,7 @@ async def a_client_that_takes_nothing_does_not_hold_up_the_end(world):
 @in_asyncio
 async def a_second_signal_ends_it_at_once(world):
     world.start_broker("--close-timeout", "30")
-    stuck = await Raw.connected(world.port, "stuck", 5)
-    await stuck.subscribed("flood")
-    stuck.writer.transport.pause_reading()
-    publisher = await Raw.connected(world.port, "publisher")
-    for _ in range(100):
-        publisher.send(publish("flood", b"x" * 100_000))
-        await publisher.writer.drain()
+    _clients = await flooded(world)
     world.broker.signal(signal.SIGINT)
     await asyncio.to_thread(world.logged, "shutting down")
     world.broker.signal(signal.SIGTERM)

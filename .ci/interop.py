@@ -142,6 +142,34 @@ def messages(lines):
     return [line for line in lines if line != READY]
 
 
+def our_client_and_mosquittos_exchange_messages_in_every_version_at_every_qos(world):
+    """Both ways, the two at the same time; with whichever broker the world has."""
+    world.start_broker()
+    lines = numbered(200)
+    path = world.file(lines)
+    for version in VERSIONS:
+        for qos in range(3):
+            topic = f"{version}/{qos}"
+            common = ["-V", version, "-q", qos]
+            world.mark(f"{topic}/ours")
+            world.mark(f"{topic}/theirs")
+            subs = [world.sub(*common, "-t", f"{topic}/theirs/+"),
+                    world.mosquitto_sub(*common, "-t", f"{topic}/ours/+")]
+            for sub in subs:
+                sub.wait_ready()
+            with open(path, "rb") as first, open(path, "rb") as second:
+                pubs = [world.pub(*common, "-t", f"{topic}/ours/x", "-l", stdin=first),
+                        world.mosquitto_pub(*common, "-t", f"{topic}/theirs/x", "-l", stdin=second)]
+            for process in pubs:
+                process.ended()
+            for process, way in zip(subs, ["received", "published"]):
+                wait_for(lambda: len(process.lines()) > len(lines), f"{topic}: all are {way}")
+                same(messages(process.lines()), lines, f"{topic} {way}")
+            subs[0].signal(signal.SIGINT)
+            subs[0].ended()
+            subs[1].kill()
+
+
 def play(scenario, world):
     """Plays a scenario; `False`, with what everybody said, if it failed."""
     start = time.monotonic()

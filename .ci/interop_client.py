@@ -16,8 +16,9 @@ import socket
 import subprocess
 import sys
 
-from interop import (LIMIT, READY, VERSIONS, Process, World, expect, messages, numbered, play_all,
-                     read_lines, same, wait_for)
+from interop import (LIMIT, READY, VERSIONS, Process, World, expect, messages, numbered,
+                     our_client_and_mosquittos_exchange_messages_in_every_version_at_every_qos,
+                     play_all, read_lines, same, wait_for)
 
 TOTAL = 90  # seconds for all
 
@@ -52,34 +53,6 @@ class Mosquitto(World):
     def stop_broker(self):
         self.broker.signal(signal.SIGTERM)
         self.broker.ended()
-
-
-def versions_and_qos(world):
-    """Every version at every QoS, both ways, the two at the same time."""
-    world.start_broker()
-    lines = numbered(200)
-    path = world.file(lines)
-    for version in VERSIONS:
-        for qos in range(3):
-            topic = f"{version}/{qos}"
-            common = ["-V", version, "-q", qos]
-            world.mark(f"{topic}/ours")
-            world.mark(f"{topic}/theirs")
-            ours = world.sub(*common, "-t", f"{topic}/theirs/+")
-            theirs = world.mosquitto_sub(*common, "-t", f"{topic}/ours/+")
-            ours.wait_ready()
-            theirs.wait_ready()
-            with open(path, "rb") as first, open(path, "rb") as second:
-                pubs = [world.pub(*common, "-t", f"{topic}/ours/x", "-l", stdin=first),
-                        world.mosquitto_pub(*common, "-t", f"{topic}/theirs/x", "-l", stdin=second)]
-            for process in pubs:
-                process.ended()
-            for process, way in [(ours, "received"), (theirs, "published")]:
-                wait_for(lambda: len(process.lines()) > len(lines), f"{topic}: all are {way}")
-                same(messages(process.lines()), lines, f"{topic} {way}")
-            ours.signal(signal.SIGINT)
-            ours.ended()
-            theirs.kill()
 
 
 def count_and_formats(world):
@@ -319,7 +292,8 @@ def subscriber_crashes(world):
             same(received if qos == 2 else list(dict.fromkeys(received)), lines, topic)
 
 
-SCENARIOS = [versions_and_qos, count_and_formats, properties, retained, will,
+SCENARIOS = [our_client_and_mosquittos_exchange_messages_in_every_version_at_every_qos,
+             count_and_formats, properties, retained, will,
              interrupt_without_a_server, server_comes_late, refused, line_too_large,
              broker_restarts, publisher_crashes, subscriber_crashes]
 

@@ -263,8 +263,8 @@ impl Cause {
     }
 
     /// In whose form a server answers a CONNECT of an unsupported protocol level: 5.0's for levels
-    /// of `MQTT` above 5, and 3.1.1's for unknown lower ones and for those of `MQIsdp`, whose sender
-    /// knows no other. `None` for every other cause.
+    /// of `MQTT` above 5, and 3.1.1's for unknown lower ones and for those of `MQIsdp`, whose
+    /// sender knows no other. `None` for every other cause.
     ///
     /// ```
     /// use sansio_mqtt::{Cause, ConnAck, Packet, Version};

@@ -52,8 +52,8 @@ macro_rules! reason_codes {
     };
 }
 
-// Table 2-6, with the senders of tables 3-4, 3-5, 3-10 and 3-11. 0x8C stands in table 2-6 for DISCONNECT
-// and not in table 3-10: it is accepted.
+// Table 2-6, with the senders of tables 3-4, 3-5, 3-10 and 3-11. 0x8C stands in table 2-6 for
+// DISCONNECT and not in table 3-10: it is accepted.
 reason_codes! {
     0x00 SUCCESS "Success" [CONNACK, PUBACK, PUBREC, PUBREL, PUBCOMP, UNSUBACK, AUTH_BY_SERVER, DISCONNECT, SUBACK];
     0x01 GRANTED_QOS_1 "Granted QoS 1" [SUBACK];

@@ -81,8 +81,8 @@ pub const fn encoded_len(value: u32) -> usize {
 ///
 /// # Errors
 ///
-/// [`Cause::VariableByteIntegerTooLong`] for a value above [`MAX`], [`EncodeError::BufferTooSmall`];
-/// `out` is as it was.
+/// [`Cause::VariableByteIntegerTooLong`] for a value above [`MAX`],
+/// [`EncodeError::BufferTooSmall`]; `out` is as it was.
 ///
 /// ```
 /// use sansio_mqtt::varint;

@@ -122,7 +122,8 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    /// A UTF-8 Encoded String. v5 [MQTT-1.5.4-1] [MQTT-1.5.4-2], v3.1.1 [MQTT-1.5.3-1] [MQTT-1.5.3-2]
+    /// A UTF-8 Encoded String. v5 [MQTT-1.5.4-1] [MQTT-1.5.4-2], v3.1.1 [MQTT-1.5.3-1]
+    /// [MQTT-1.5.3-2]
     #[inline]
     pub(crate) fn string(&mut self) -> Result<&'a str, Fault> {
         let before = *self;

@@ -10,12 +10,16 @@ use sansio_mqtt::broker::{
     Acceptance, AllowAll, Broker, ConnectionId, Event, Options, Output, Transmitted,
 };
 use sansio_mqtt::{
-    Connect, Decoder, Instant, Outgoing, Packet, PacketId, Properties, Property, PubAck, PubComp,
-    PubRec, PubRel, Publish, QoS, Subscribe, Subscription, Version,
+    Connect, Decoder, Instant, Outgoing, Packet, PacketId, Properties, Property, Publish, QoS,
+    Subscribe, Subscription, Version,
 };
 
+#[path = "support/answering.rs"]
+mod answering;
 #[path = "support/counting.rs"]
 mod counting;
+
+use answering::answer;
 
 const NOW: Instant = Instant::from_micros(0);
 const BATCH: u16 = 16;
@@ -93,7 +97,8 @@ impl World {
                         self.clients.iter_mut().find(|client| client.0 == connection).unwrap();
                     while self.outgoing.has_remaining() {
                         let chunk = self.outgoing.chunk();
-                        self.delivered += answer(self.version, chunk, &mut client.1);
+                        let decoder = Decoder::from_server(self.version);
+                        self.delivered += answer(decoder, self.version, chunk, &mut client.1);
                         let len = chunk.len();
                         self.outgoing.advance(len);
                     }
@@ -121,31 +126,6 @@ impl World {
         assert_eq!(self.broker.counters().dropped, 0);
         found as f64 / f64::from(times * BATCH)
     }
-}
-
-/// Answers what a client was sent, as clients do; says how many messages there were.
-fn answer(version: Version, mut bytes: &[u8], answers: &mut BytesMut) -> usize {
-    let mut decoder = Decoder::from_server(version);
-    let mut messages = 0;
-    while !bytes.is_empty() {
-        // A payload that is shared is a chunk of its own.
-        let Ok(Some((packet, len))) = decoder.decode(bytes) else { return messages };
-        messages += usize::from(matches!(packet, Packet::Publish(_)));
-        let answer: Option<Packet<'_>> = match packet {
-            Packet::Publish(Publish { qos, packet_id: Some(id), .. }) => Some(match qos {
-                QoS::ExactlyOnce => PubRec::new(id).into(),
-                _ => PubAck::new(id).into(),
-            }),
-            Packet::PubRec(PubRec { packet_id, .. }) => Some(PubRel::new(packet_id).into()),
-            Packet::PubRel(PubRel { packet_id, .. }) => Some(PubComp::new(packet_id).into()),
-            _ => None,
-        };
-        if let Some(answer) = answer {
-            answer.encode(version, answers).unwrap();
-        }
-        bytes = &bytes[len..];
-    }
-    messages
 }
 
 const TOPIC: &str = "plant/4711/dev/0815/temp";

@@ -4,63 +4,18 @@
 #![allow(unsafe_code, reason = "a global allocator cannot be written without")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what fails a test may panic")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use bytes::{Buf, BytesMut};
 use sansio_mqtt::client::{Client, ConnectionId, Event, Options, Output, Received, Transmitted};
 use sansio_mqtt::{
-    ConnAck, Decoder, Instant, Outgoing, Packet, PacketId, Property, PubAck, PubComp, PubRec,
-    PubRel, Publish, QoS, Version,
+    ConnAck, Decoder, Instant, Outgoing, Packet, PacketId, Property, Publish, QoS, Version,
 };
 
-/// Counts what each thread asks for, since tests run on threads of their own.
-struct Counting;
+#[path = "support/answering.rs"]
+mod answering;
+#[path = "support/counting.rs"]
+mod counting;
 
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-impl Counting {
-    fn count() {
-        ALLOCATIONS.with(|cell| cell.set(cell.get() + 1));
-    }
-}
-
-// SAFETY: all is left to the system's allocator; counting changes nothing but a `Cell`.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        Self::count();
-        // SAFETY: as the caller promised.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        Self::count();
-        // SAFETY: as the caller promised.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        Self::count();
-        // SAFETY: as the caller promised.
-        unsafe { System.realloc(at, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: as the caller promised.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn count(action: impl FnOnce()) -> usize {
-    let before = ALLOCATIONS.with(Cell::get);
-    action();
-    ALLOCATIONS.with(Cell::get) - before
-}
+use answering::answer;
 
 const NOW: Instant = Instant::from_micros(0);
 const BATCH: u16 = 16;
@@ -111,7 +66,8 @@ impl World {
                     assert_eq!(left, Transmitted::All);
                     while self.outgoing.has_remaining() {
                         let len = self.outgoing.chunk().len();
-                        answer(self.version, self.outgoing.chunk(), &mut self.incoming);
+                        let decoder = Decoder::from_client().with_version(self.version);
+                        answer(decoder, self.version, self.outgoing.chunk(), &mut self.incoming);
                         self.outgoing.advance(len);
                     }
                 }
@@ -134,30 +90,9 @@ impl World {
         const TIMES: u16 = 100;
         (0..TIMES).for_each(|_| action(self));
         self.events = 0;
-        let found = count(|| (0..TIMES).for_each(|_| action(self)));
+        let found = counting::allocations(|| (0..TIMES).for_each(|_| action(self)));
         assert_eq!(self.events, usize::from(TIMES * BATCH));
         found as f64 / f64::from(TIMES * BATCH)
-    }
-}
-
-fn answer(version: Version, mut bytes: &[u8], answers: &mut BytesMut) {
-    let mut decoder = Decoder::from_client().with_version(version);
-    while !bytes.is_empty() {
-        // A payload that is shared is a chunk of its own.
-        let Ok(Some((packet, len))) = decoder.decode(bytes) else { return };
-        let answer: Option<Packet<'_>> = match packet {
-            Packet::Publish(Publish { qos, packet_id: Some(id), .. }) => Some(match qos {
-                QoS::ExactlyOnce => PubRec::new(id).into(),
-                _ => PubAck::new(id).into(),
-            }),
-            Packet::PubRec(PubRec { packet_id, .. }) => Some(PubRel::new(packet_id).into()),
-            Packet::PubRel(PubRel { packet_id, .. }) => Some(PubComp::new(packet_id).into()),
-            _ => None,
-        };
-        if let Some(answer) = answer {
-            answer.encode(version, answers).unwrap();
-        }
-        bytes = &bytes[len..];
     }
 }
 

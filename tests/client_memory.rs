@@ -4,9 +4,6 @@
 #![allow(unsafe_code, reason = "a global allocator cannot be written without")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what fails a test may panic")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use bytes::BytesMut;
 use sansio_mqtt::client::{
     Acknowledgement, CallError, Client, ConnectionId, Event, Options, Output, TopicAliases,
@@ -16,38 +13,10 @@ use sansio_mqtt::{
     Publish, QoS, Version,
 };
 
-/// Counts what each thread holds, since tests run on threads of their own.
-struct Counting;
+#[path = "support/counting.rs"]
+mod counting;
 
-thread_local! {
-    static HELD: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(bytes: usize, sign: isize) {
-    HELD.with(|held| held.set(held.get() + sign * bytes as isize));
-}
-
-// SAFETY: all is left to the system's allocator; counting changes nothing but a `Cell`.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size(), 1);
-        // SAFETY: as the caller promised.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        count(layout.size(), -1);
-        // SAFETY: as the caller promised.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn held() -> isize {
-    HELD.with(Cell::get)
-}
+use counting::held;
 
 const START: Instant = Instant::from_micros(1_000_000);
 const VERSIONS: [Version; 2] = [Version::V5, Version::V3_1_1];

@@ -461,9 +461,9 @@ fn connect_flags_that_contradict_each_other() {
 /// Fields that the flags do not announce are left over, and those that they do are missed. In
 /// 3.1 the user name and the password may be missing all the same.
 ///
-/// v5 [MQTT-3.1.2-9] [MQTT-3.1.2-16] [MQTT-3.1.2-17] [MQTT-3.1.2-18] [MQTT-3.1.2-19] [MQTT-3.1.3-3],
-/// v3.1.1 [MQTT-3.1.2-9] [MQTT-3.1.2-11] [MQTT-3.1.2-18] [MQTT-3.1.2-19] [MQTT-3.1.2-20]
-/// [MQTT-3.1.2-21] [MQTT-3.1.3-3]
+/// v5 [MQTT-3.1.2-9] [MQTT-3.1.2-16] [MQTT-3.1.2-17] [MQTT-3.1.2-18] [MQTT-3.1.2-19]
+/// [MQTT-3.1.3-3], v3.1.1 [MQTT-3.1.2-9] [MQTT-3.1.2-11] [MQTT-3.1.2-18] [MQTT-3.1.2-19]
+/// [MQTT-3.1.2-20] [MQTT-3.1.2-21] [MQTT-3.1.3-3]
 #[test]
 fn connect_fields_that_are_not_what_the_flags_say() {
     use Cause::{FieldOverrunsPacket, TrailingBytes};

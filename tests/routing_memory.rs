@@ -4,8 +4,6 @@
 #![allow(unsafe_code, reason = "a global allocator cannot be written without")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what fails a test may panic")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::ops::ControlFlow;
 
 use sansio_mqtt::broker::{
@@ -13,47 +11,12 @@ use sansio_mqtt::broker::{
 };
 use sansio_mqtt::{Instant, Message, TopicName};
 
+#[path = "support/counting.rs"]
+mod counting;
 #[path = "support/filters.rs"]
 mod filters;
 
-/// Counts what each thread holds and how often it asks, since tests run on threads of their own.
-struct Counting;
-
-thread_local! {
-    static HELD: Cell<isize> = const { Cell::new(0) };
-    static ASKED: Cell<usize> = const { Cell::new(0) };
-}
-
-fn count(bytes: usize, sign: isize) {
-    HELD.with(|held| held.set(held.get() + sign * bytes as isize));
-    ASKED.with(|asked| asked.set(asked.get() + 1));
-}
-
-// SAFETY: all is left to the system's allocator; counting changes nothing but a `Cell`.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size(), 1);
-        // SAFETY: as the caller promised.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        count(layout.size(), -1);
-        // SAFETY: as the caller promised.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn held() -> isize {
-    HELD.with(Cell::get)
-}
-
-fn asked() -> usize {
-    ASKED.with(Cell::get)
-}
+use counting::held;
 
 /// What a session keeps of a subscription.
 const SESSION_INDEX: usize = 8;
@@ -160,11 +123,7 @@ fn matching_allocates_nothing() {
     let filters: Vec<String> = (0..2_000).map(filters::filter).collect();
     let mut scratch = Scratch::new();
     let mut found = [0; 3];
-    let mut before = 0;
-    for round in 0..2 {
-        if round == 1 {
-            before = asked();
-        }
+    let mut look = || {
         for topic in &topics {
             subscriptions.matches(topic, &mut scratch, |_, _, _| found[0] += 1);
             shared.matches(topic, &mut scratch, |mut group| {
@@ -177,8 +136,9 @@ fn matching_allocates_nothing() {
                 ControlFlow::Continue(())
             });
         }
-    }
-    assert_eq!(asked() - before, 0);
+    };
+    look();
+    assert_eq!(counting::allocations(look), 0);
     println!("{found:?} found");
     assert!(found.iter().all(|found| *found > 100), "{found:?}");
 }

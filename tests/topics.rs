@@ -36,7 +36,8 @@ fn name() -> impl Strategy<Value = String> {
     vec(select(NAME_LEVELS), 1..6).prop_map(|levels| levels.join("/"))
 }
 
-/// v5 [MQTT-4.7.0-1] [MQTT-4.7.3-1] [MQTT-4.7.3-2], v3.1.1 [MQTT-4.7.1-1] [MQTT-4.7.3-1] [MQTT-4.7.3-2]
+/// v5 [MQTT-4.7.0-1] [MQTT-4.7.3-1] [MQTT-4.7.3-2],
+/// v3.1.1 [MQTT-4.7.1-1] [MQTT-4.7.3-1] [MQTT-4.7.3-2]
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| !['\0', '+', '#'].contains(&c))
 }

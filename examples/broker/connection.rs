@@ -14,7 +14,7 @@ use super::hub::Hub;
 use super::peer::Peer;
 
 /// How many bytes are read at once, unless more of one packet are there. They hold fewer messages
-/// than wait for a client unless told otherwise: who takes what comes after each read loses nothing.
+/// than may wait for a client by default: who takes what comes after each read loses nothing.
 const READ: usize = 4 * 1024;
 
 /// The beginning of a packet that is smaller than this gets a buffer of its own size.

@@ -158,10 +158,11 @@ impl Hub {
     }
 
     fn on_connect(&self, state: &mut State, id: ConnectionId, request: &ConnectRequest) {
+        let connect = request.connect();
         if let Some(peer) = state.peers.get(&id) {
-            self.log.detail(format_args!("{}: {}", peer.address, request.connect()));
+            self.log.detail(format_args!("{}: {connect}", peer.address));
         }
-        match self.door.decide(&request.connect()) {
+        match self.door.decide(&connect) {
             Decision::Accept => self.answer(state, id, None),
             Decision::Refuse(reason_code) => self.answer(state, id, Some(reason_code)),
             Decision::Check(check) => {

@@ -4,6 +4,8 @@
 use std::fmt::Arguments;
 use std::io::{self, Write};
 
+use sansio_mqtt::Instant;
+
 use super::clock::Clock;
 
 /// How much there is to be read.
@@ -42,7 +44,8 @@ impl Log {
 
     fn write(&self, level: Level, line: Arguments<'_>) {
         if level <= self.level {
-            let line = format!("{:10.3} {line}\n", self.clock.elapsed().as_secs_f64());
+            let since = self.clock.now().duration_since(Instant::default());
+            let line = format!("{:10.3} {line}\n", since.as_secs_f64());
             // If nobody listens, the broker goes on.
             let _ = io::stderr().write_all(line.as_bytes());
         }

@@ -11,14 +11,15 @@
 //! All runs on one thread, as one [`sansio_mqtt::broker::Broker`] does: it decides in well under a
 //! microsecond, and what takes time is the system's part of sending and receiving.
 //!
-//! `hub.rs` is what to copy for a broker of one's own: it has the machine, and does what the machine
-//! asks for; with `peer.rs` and `connection.rs`, a socket and its task, and `server.rs`, which
-//! accepts them, keeps the time and ends it all. `door.rs`, `users.rs` and `rights.rs` are this program's
-//! idea of who may do what.
+//! `hub.rs` is what to copy for a broker of one's own: it has the machine, and does what the
+//! machine asks for; with `peer.rs` and `connection.rs`, a socket and its task, and `server.rs`,
+//! which accepts them, keeps the time and ends it all. `door.rs`, `users.rs` and `rights.rs` are
+//! this program's idea of who may do what.
 //!
 //! `cargo run --example broker -- --help` tells the rest.
 
 mod args;
+#[path = "../shared/clock.rs"]
 mod clock;
 mod connection;
 mod door;

@@ -8,7 +8,7 @@ use sansio_mqtt::client::{Acknowledgement, CleanStart, LastWill, Options, Sessio
 use sansio_mqtt::{Message, Property, QoS, TopicName, Version};
 
 use super::Result;
-use super::clock;
+use super::calendar;
 
 /// Publishes messages to an MQTT server, or subscribes to them.
 ///
@@ -274,7 +274,7 @@ impl Link {
             // Only servers of later versions make one up.
             None if version == Version::V3_1 => {
                 // 23 characters at most. v3.1 3.1
-                format!("client-{:x}-{:x}", process::id(), clock::unix_now().as_secs())
+                format!("client-{:x}-{:x}", process::id(), calendar::unix_now().as_secs())
             }
             None => String::new(),
         };

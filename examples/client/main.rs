@@ -15,6 +15,8 @@
 
 mod app;
 mod args;
+mod calendar;
+#[path = "../shared/clock.rs"]
 mod clock;
 mod driver;
 mod ending;
@@ -88,7 +90,7 @@ fn open(options: Options, folder: Option<&Path>, clock: Clock) -> Result<(Client
     let Some(folder) = folder else { return Ok((Client::new(options)?, Store::none())) };
     let (store, records) =
         Store::open(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let client = Client::restore(options, clock.now(), clock::unix_now(), records)?;
+    let client = Client::restore(options, clock.now(), calendar::unix_now(), records)?;
     Ok((client, store))
 }
 

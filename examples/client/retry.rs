@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use sansio_mqtt::ReasonCode;
 use sansio_mqtt::client::DisconnectCause;
-use sansio_mqtt::{Packet, ReasonCode};
 
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(30);
@@ -63,17 +63,7 @@ fn is_passing(reason_code: ReasonCode) -> bool {
 
 /// The cause, with what the server says about it in its own words.
 pub(super) fn explain(cause: &DisconnectCause) -> String {
-    let (DisconnectCause::Refused { packet, .. } | DisconnectCause::ByServer { packet, .. }) =
-        cause
-    else {
-        return cause.to_string();
-    };
-    let properties = match packet.packet() {
-        Packet::ConnAck(conn_ack) => conn_ack.properties,
-        Packet::Disconnect(disconnect) => disconnect.properties,
-        _ => return cause.to_string(),
-    };
-    let reason = properties.reason_string().map(|reason| format!(": {reason}"));
-    let other = properties.server_reference().map(|server| format!(" (see {server})"));
+    let reason = cause.reason_string().map(|reason| format!(": {reason}"));
+    let other = cause.server_reference().map(|server| format!(" (see {server})"));
     format!("{cause}{}{}", reason.unwrap_or_default(), other.unwrap_or_default())
 }

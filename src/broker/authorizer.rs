@@ -11,8 +11,9 @@ use crate::packet::{Publish, Subscription, Will};
 pub struct Client {
     /// The Client Identifier: what the client chose, or was assigned.
     pub client_id: Box<str>,
-    /// Whom the application took the client for: the [identity](crate::broker::Acceptance::identity)
-    /// that it gave, or else the User Name of the CONNECT.
+    /// Whom the application took the client for: the
+    /// [identity](crate::broker::Acceptance::identity) that it gave, or else the User Name of the
+    /// CONNECT.
     pub identity: Option<Box<str>>,
 }
 

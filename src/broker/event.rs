@@ -13,7 +13,8 @@ use crate::session::store::Store;
 use crate::time::Instant;
 use crate::version::Version;
 
-/// What the wrapper has to do next.
+/// What the wrapper has to do next. Of a connection whose
+/// [transport is closed](crate::broker::Broker::transport_closed) it is told nothing but events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub enum Output {
@@ -29,7 +30,7 @@ pub enum Output {
     /// again, with or without new bytes.
     Resume(ConnectionId),
     /// All bytes are pulled, or their time is over: shut the transport down, once what was pulled
-    /// is written.
+    /// is written. The broker knows the connection no more, and need not be told of its end.
     Close(ConnectionId),
     /// Nothing more now; call [`handle_timeout`](crate::broker::Broker::handle_timeout) at or
     /// after that moment, if there is one.
@@ -93,7 +94,8 @@ pub struct ConnectRequest {
 }
 
 impl ConnectRequest {
-    /// The CONNECT.
+    /// The CONNECT. Each call decodes it anew from the bytes that are kept of it: whoever needs it
+    /// more than once keeps what this returns.
     pub fn connect(&self) -> Connect<'_> {
         match self.packet.packet() {
             Packet::Connect(connect) => connect,
@@ -126,14 +128,17 @@ impl ConnectRequest {
 #[non_exhaustive]
 pub struct Acceptance<'a> {
     /// Whom the [`Authorizer`](crate::broker::Authorizer) is told that the client is, in place of
-    /// its User Name.
+    /// its User Name. The default is `None`: the User Name.
     pub identity: Option<&'a str>,
-    /// Caps the Session Expiry Interval, in seconds, if it is lower than that of the options.
+    /// The longest Session Expiry Interval, in seconds, if it is lower than that of the options.
+    /// The default is 0xFFFFFFFF: theirs. v5 3.2.2.3.2
     pub maximum_session_expiry_interval: u32,
     /// Maximum QoS of what the client publishes and gets, if it is lower than that of the options.
+    /// The default is QoS 2: theirs. v5 3.2.2.3.4
     pub maximum_qos: QoS,
     /// More for the CONNACK of 5.0: Authentication Data, Reason String and User Properties. The
-    /// last two are left out if the client did not ask for them or they do not fit.
+    /// last two are left out if the client does not want them or they do not fit. The default is
+    /// none. v5 3.2.2.3
     pub properties: Properties<'a>,
 }
 

@@ -51,8 +51,8 @@ impl Grant {
         Ok(identifier | no_local | as_published | u32::from(self.qos.get()) << QOS_SHIFT)
     }
 
-    /// The bits of a packed grant by which a message with this QoS and RETAIN flag becomes another one
-    /// for its subscriber than the same at QoS 0 without that flag.
+    /// The bits of a packed grant by which a message with this QoS and RETAIN flag becomes another
+    /// one for its subscriber than the same at QoS 0 without that flag.
     pub(super) const fn marks(qos: QoS, retain: bool) -> u32 {
         let by_qos = match qos {
             QoS::AtMostOnce => 0,

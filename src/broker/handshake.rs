@@ -147,12 +147,12 @@ impl Broker {
     }
 
     /// Refuses a client that waits for an answer, with a CONNACK of 0x80 or above. 3.x gets the
-    /// nearest return code that it has. It may have a Server Reference, and a Reason String and User
-    /// Properties, which are left out if the client did not ask for them, or they do not fit.
+    /// nearest return code that it has. It may have a Server Reference, and a Reason String and
+    /// User Properties, which are left out if the client did not ask for them, or they do not fit.
     ///
     /// # Errors
     ///
-    /// [`CallError::UnknownConnection`]; [`CallError::NotAwaited`];
+    /// [`CallError::UnknownConnection`] and [`CallError::NotAwaited`] as [`accept`](Self::accept);
     /// [`CallError::ReasonCodeNotAllowed`]; [`CallError::PropertyNotForCaller`];
     /// [`CallError::Invalid`] if the properties do not go there.
     pub fn refuse(
@@ -202,9 +202,10 @@ impl Broker {
     ///
     /// # Errors
     ///
-    /// [`CallError::UnknownConnection`]; [`CallError::NotAwaited`];
-    /// [`CallError::PropertyNotForCaller`] or [`CallError::Invalid`] for properties that do not go
-    /// there; [`CallError::NoAuthenticationMethod`] for Authentication Data that nobody asked for.
+    /// [`CallError::UnknownConnection`] if the connection has ended since, as it may at any time;
+    /// [`CallError::NotAwaited`] if it has its answer; [`CallError::PropertyNotForCaller`] or
+    /// [`CallError::Invalid`] for properties that do not go there;
+    /// [`CallError::NoAuthenticationMethod`] for Authentication Data that nobody asked for.
     pub fn accept(
         &mut self,
         now: Instant,

@@ -32,7 +32,22 @@ use crate::time::Instant;
 
 /// An MQTT broker without I/O: all that is behind the listening socket.
 ///
-/// See the [module](crate::broker) for how it is driven.
+/// See the [module](crate::broker) for how it is driven. Beside what its clients say it does what
+/// the application asks for, and tells what there is:
+///
+/// ```
+/// use sansio_mqtt::broker::{AllowAll, Broker, CallError, Options};
+/// use sansio_mqtt::{Disconnect, Instant, ReasonCode};
+///
+/// let mut broker = Broker::new(Options::new(0x5eed), Box::new(AllowAll));
+/// let now = Instant::from_micros(0);
+/// if let Some(connection) = broker.session("meter-7").and_then(|session| session.connection) {
+///     let reason_code = ReasonCode::ADMINISTRATIVE_ACTION;
+///     broker.disconnect(now, connection, &Disconnect { reason_code, ..Default::default() })?;
+/// }
+/// assert_eq!(broker.counters().sessions, 0);
+/// # Ok::<(), CallError>(())
+/// ```
 pub struct Broker {
     pub(super) options: Options,
     pub(super) now: Instant,

@@ -3,43 +3,87 @@
 //! A [`Broker`] is all that is behind a listening socket: connections, sessions, subscriptions,
 //! retained messages and Wills, for clients of 3.1, 3.1.1 and 5.0 side by side. A wrapper tells it
 //! of transports that were opened and closed, carries bytes both ways, and does what
-//! [`poll_output`](Broker::poll_output) says, whenever it has called something else. See
-//! `examples/broker` for one over TCP.
+//! [`poll_output`](Broker::poll_output) says, whenever it has called something else. This is what
+//! is the same in all wrappers, whatever their transports are; `examples/broker` is one on tokio.
 //!
 //! ```
+//! use std::collections::HashMap;
+//! use std::io::{self, Write};
+//!
 //! use bytes::{Buf, BytesMut};
-//! use sansio_mqtt::broker::{Acceptance, AllowAll, Broker, Event, Options, Output};
+//! use sansio_mqtt::broker::{
+//!     Acceptance, Broker, ConnectionId, Event, Output, Received, Transmitted,
+//! };
 //! use sansio_mqtt::{Instant, Outgoing};
 //!
-//! let mut broker = Broker::new(Options::new(0x5eed), Box::new(AllowAll));
-//! let now = Instant::from_micros(0);
-//! let connection = broker.transport_opened(now)?;
-//! // A client has sent CONNECT and PINGREQ.
-//! let mut incoming = BytesMut::from(&b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01c\xc0\x00"[..]);
-//! let _ = broker.receive(now, connection, &mut incoming);
-//! let mut outgoing = Outgoing::new();
-//! loop {
-//!     match broker.poll_output() {
-//!         Output::Event(Event::Connect { connection, request }) => {
-//!             assert_eq!(request.client_id(), "c");
-//!             broker.accept(now, connection, &Acceptance::default())?;
+//! /// A connection, from [`Broker::transport_opened`] on.
+//! struct Peer<S> {
+//!     socket: S, // Which never blocks.
+//!     incoming: BytesMut,
+//!     outgoing: Outgoing, // What the socket did not take.
+//!     is_ready: bool,     // The broker has bytes.
+//!     is_paused: bool,    // The broker takes none: the socket is not read.
+//! }
+//!
+//! impl<S: Write> Peer<S> {
+//!     /// When more was read into `incoming`, and when the broker asks for it.
+//!     fn receive(&mut self, broker: &mut Broker, now: Instant, id: ConnectionId) {
+//!         self.is_paused = broker.receive(now, id, &mut self.incoming) == Received::Paused;
+//!     }
+//!
+//!     /// When the broker has bytes, and when the socket takes bytes again.
+//!     fn write(&mut self, broker: &mut Broker, now: Instant, id: ConnectionId) -> io::Result<()> {
+//!         loop {
+//!             while self.outgoing.has_remaining() {
+//!                 match self.socket.write(self.outgoing.chunk())? {
+//!                     0 => return Err(io::ErrorKind::WriteZero.into()),
+//!                     written => self.outgoing.advance(written),
+//!                 }
+//!             }
+//!             if !self.is_ready {
+//!                 return Ok(());
+//!             }
+//!             let left = broker.transmit(now, id, 64 * 1024, &mut self.outgoing);
+//!             self.is_ready = left == Transmitted::More;
 //!         }
-//!         Output::Event(event) => println!("{event:?}"),
-//!         Output::Transmit(connection) => {
-//!             // To be written to the transport of the connection.
-//!             let _ = broker.transmit(now, connection, 16 * 1024, &mut outgoing);
-//!         }
-//!         Output::Resume(connection) => {
-//!             let _ = broker.receive(now, connection, &mut incoming);
-//!         }
-//!         Output::Close(_connection) => {} // The transport is shut down.
-//!         Output::Store(_) => {}
-//!         // Wait for bytes, for the deadline at most, and then tell the broker.
-//!         Output::Timeout(_deadline) => break,
 //!     }
 //! }
-//! assert_eq!(outgoing.copy_to_bytes(6), &b"\x20\x02\x00\x00\xd0\x00"[..]);
-//! # Ok::<(), sansio_mqtt::broker::CallError>(())
+//!
+//! /// After whatever was called: until when to wait for the next thing to happen. If that is
+//! /// nothing else, call [`Broker::handle_timeout`] then.
+//! fn settle<S: Write>(
+//!     broker: &mut Broker,
+//!     now: Instant,
+//!     peers: &mut HashMap<ConnectionId, Peer<S>>,
+//! ) -> Option<Instant> {
+//!     loop {
+//!         match broker.poll_output() {
+//!             Output::Event(Event::Connect { connection, .. }) => {
+//!                 // An error says that the connection has ended.
+//!                 let _ = broker.accept(now, connection, &Acceptance::default());
+//!             }
+//!             Output::Event(event) => println!("{event:?}"),
+//!             Output::Transmit(id) => {
+//!                 let Some(peer) = peers.get_mut(&id) else { continue };
+//!                 peer.is_ready = true;
+//!                 if let Err(error) = peer.write(broker, now, id)
+//!                     && error.kind() != io::ErrorKind::WouldBlock
+//!                 {
+//!                     peers.remove(&id);
+//!                     broker.transport_closed(now, id);
+//!                 }
+//!             }
+//!             Output::Resume(id) => {
+//!                 let Some(peer) = peers.get_mut(&id) else { continue };
+//!                 peer.receive(broker, now, id);
+//!             }
+//!             // Better: when its socket has taken what is left in `outgoing`.
+//!             Output::Close(id) => drop(peers.remove(&id)),
+//!             Output::Store(_) => {} // None of a broker in memory.
+//!             Output::Timeout(deadline) => return deadline,
+//!         }
+//!     }
+//! }
 //! ```
 //!
 //! Its parts for routing can be used without it:
@@ -206,8 +250,8 @@ impl Broker {
         self.settle();
     }
 
-    /// Does what is due by now, or as much of it as the [budget](Options::work_budget) allows before
-    /// outputs have to be taken: the rest is due at once.
+    /// Does what is due by now, or as much of it as the [budget](Options::work_budget) allows
+    /// before outputs have to be taken: the rest is due at once.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.advance(now);
         self.work = 0;

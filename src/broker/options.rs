@@ -7,18 +7,19 @@ use core::time::Duration;
 use crate::broker::retained::RetainedLimits;
 use crate::qos::QoS;
 
-/// What becomes of a message at QoS 1 or 2 for a session whose queue is full.
+/// What becomes of a message for a session whose queue is full.
 ///
-/// Messages at QoS 0 that wait for a slow reader, and messages that have expired, make room before
-/// that.
+/// For one at QoS 1 or 2, messages at QoS 0 that wait for a slow reader and messages that have
+/// expired make room before that.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Overflow {
-    /// The oldest messages that were not sent yet are dropped for it.
+    /// The oldest messages that were not sent yet are dropped for it; for one at QoS 0, those at
+    /// QoS 0.
     DropOldest,
     /// It is dropped.
     #[default]
     DropNewest,
-    /// It is dropped, and the connection of the session is closed, in 5.0 with 0x97.
+    /// It is dropped, and unless it is of QoS 0 the connection is closed, in 5.0 with 0x97.
     Disconnect,
 }
 
@@ -39,7 +40,8 @@ pub struct Options {
     /// What hashes and assigned Client Identifiers depend on. It should be random, and known to no
     /// client. The same seed and the same calls give the same outputs.
     pub seed: u64,
-    /// How many connections there may be. The default is 100,000.
+    /// How many connections there may be, those that are about to close among them; 16,777,215 at
+    /// most. The default is 100,000.
     pub maximum_connections: usize,
     /// How many sessions there may be, connected or not: a client that needs one more is refused
     /// with 0x97. The default is 100,000.
@@ -51,30 +53,40 @@ pub struct Options {
     /// seconds.
     pub close_timeout: Duration,
     /// The size of the largest packet before CONNACK, in bytes: what somebody unknown can make a
-    /// wrapper keep.
-    /// The default is 64 KiB.
+    /// wrapper keep. The default is 64 KiB.
     pub maximum_connect_size: u32,
-    /// How many bytes a Client Identifier, or a User Name, may have: a longer one is refused with
-    /// 0x85, or 0x86. The default is 1,024.
+    /// How many bytes a Client Identifier, or a User Name, may have, 23 at least: a longer one is
+    /// refused with 0x85, or 0x86. The default is 1,024.
     pub maximum_name_length: usize,
-    /// Maximum Packet Size, in bytes. The default is 2 MiB. v5 3.2.2.3.6
+    /// Maximum Packet Size, in bytes: a client that sends a larger one is disconnected, in 5.0 with
+    /// 0x95. The default is 2 MiB. v5 3.2.2.3.6
     pub maximum_packet_size: u32,
     /// Receive Maximum, 1 to 65,535: how many messages at QoS 1 and 2 a client may have
-    /// unacknowledged. The default is 1,024. v5 3.2.2.3.3
+    /// unacknowledged: one that has more is disconnected with 0x93. 3.x does not have it: there
+    /// the input waits. The default is 1,024. v5 3.2.2.3.3
     pub receive_maximum: u16,
-    /// Maximum QoS. v5 3.2.2.3.4
+    /// Maximum QoS: no subscription is granted more. A client that publishes above it is
+    /// disconnected, in 5.0 with 0x9B; one that has such a Will is refused. The default is QoS 2.
+    /// v5 3.2.2.3.4
     pub maximum_qos: QoS,
-    /// Retain Available. v5 3.2.2.3.5
+    /// Retain Available: whether messages are retained. If not, a client that wants it is
+    /// disconnected, in 5.0 with 0x9A, and one that has such a Will is refused. The default is
+    /// true. v5 3.2.2.3.5
     pub retain_available: bool,
-    /// Topic Alias Maximum: how many aliases a client may set. The default is 32. v5 3.2.2.3.8
+    /// Topic Alias Maximum: how many aliases a client may set, 0 for none. The default is 32.
+    /// v5 3.2.2.3.8
     pub topic_alias_maximum: u16,
-    /// How many aliases the broker sets towards a client that offers some. The default is 32.
+    /// How many aliases the broker sets at most towards a client that offers some. The default is
+    /// 32. v5 3.1.2.11.5
     pub outgoing_topic_aliases: u16,
-    /// Wildcard Subscription Available. v5 3.2.2.3.11
+    /// Wildcard Subscription Available. If not, a client of 5.0 that wants one is disconnected with
+    /// 0xA2; in 3.x it is refused in the SUBACK. The default is true. v5 3.2.2.3.11
     pub wildcard_subscription_available: bool,
-    /// Subscription Identifiers Available. v5 3.2.2.3.12
+    /// Subscription Identifiers Available. If not, a client that gives one is disconnected with
+    /// 0xA1. The default is true. v5 3.2.2.3.12
     pub subscription_identifiers_available: bool,
-    /// Shared Subscription Available. v5 3.2.2.3.13
+    /// Shared Subscription Available. If not, a client of 5.0 that wants one is disconnected with
+    /// 0x9E. The default is true. v5 3.2.2.3.13
     pub shared_subscription_available: bool,
     /// The longest Keep Alive in seconds, 0 for none: a client of 5.0 that wants a longer one, or
     /// none, is told this one. The default is 0. v5 3.2.2.3.14
@@ -82,23 +94,30 @@ pub struct Options {
     /// The longest time that a session outlives its connection, in seconds, whatever its client
     /// wants; 0xFFFFFFFF, the default, for ever. v5 3.2.2.3.2
     pub maximum_session_expiry_interval: u32,
-    /// Response Information, for clients that ask for it. v5 3.2.2.3.15
+    /// Response Information, for clients that ask for it: what to make Response Topics of, such as
+    /// the first levels of one. The default is none. v5 3.2.2.3.15
     pub response_information: Option<String>,
     /// Whether clients may publish to topics that begin with `$`, which are for the server to use:
     /// not by default. A refusal is one of the [`Authorizer`](crate::broker::Authorizer)'s kind.
     /// v5 4.7.2
     pub clients_may_publish_to_dollar_topics: bool,
-    /// How many levels a Topic Name or Topic Filter may have. The default is 128.
+    /// How many levels a Topic Name or Topic Filter may have: one that has more is refused with
+    /// 0x90, or 0x8F. The default is 128.
     pub maximum_topic_levels: usize,
-    /// How many bytes a Topic Name or Topic Filter may have. The default is 4,096.
+    /// How many bytes a Topic Name or Topic Filter may have, as with its levels. The default is
+    /// 4,096.
     pub maximum_topic_length: usize,
-    /// How many wildcards a Topic Filter may have. The default is 16.
+    /// How many wildcards a Topic Filter may have: one that has more is refused with 0x8F. The
+    /// default is 16.
     pub maximum_wildcards: usize,
-    /// How many subscriptions a session may have. The default is 1,000.
+    /// How many subscriptions a session may have, shared ones among them: one more is refused with
+    /// 0x97. The default is 1,000.
     pub maximum_subscriptions_per_session: usize,
-    /// How many subscriptions there may be. The default is 1,000,000.
+    /// How many subscriptions all sessions may have together, in the same way. The default is
+    /// 1,000,000.
     pub maximum_subscriptions: usize,
-    /// How many retained messages there may be.
+    /// How many retained messages there may be, and how many bytes they may hold. One that does not
+    /// fit is refused with 0x97; at QoS 0 and in 3.x it is passed on, and not retained.
     pub retained: RetainedLimits,
     /// How many messages a session may hold that its client has not acknowledged or, at QoS 0, not
     /// taken. The default is 1,000.
@@ -106,14 +125,14 @@ pub struct Options {
     /// How many bytes of messages a session may hold; one message that is larger is held alone.
     /// The default is 4 MiB.
     pub maximum_queued_bytes: usize,
-    /// What becomes of what does not fit.
+    /// What becomes of a message that does not fit. The default is that it is dropped.
     pub overflow: Overflow,
     /// How many messages may be on their way to one client unacknowledged, if its Receive Maximum
     /// is not lower, 1 to 65,535. The default is 100.
     pub maximum_in_flight: u16,
-    /// How many bytes all Wills together may hold, those of clients that are connected and those that
-    /// wait for their delays: a client whose Will is too much is refused with 0x97. The default is
-    /// 64 MiB.
+    /// How many bytes all Wills together may hold, those of clients that are connected and those
+    /// that wait for their delays: a client whose Will is too much is refused with 0x97. The
+    /// default is 64 MiB.
     pub maximum_will_bytes: usize,
     /// The longest Will Delay Interval, in seconds: a client that wants a longer one is refused
     /// with 0x97. The default is 0xFFFFFFFF: any.

@@ -25,6 +25,19 @@ impl Broker {
     /// Publishes a message of the application, to whoever subscribes to it. It needs no rights,
     /// and a Packet Identifier has no meaning here.
     ///
+    /// ```
+    /// use sansio_mqtt::broker::{AllowAll, Broker, Options};
+    /// use sansio_mqtt::{Instant, Publish};
+    ///
+    /// let mut broker = Broker::new(Options::new(0x5eed), Box::new(AllowAll));
+    /// let now = Instant::from_micros(0);
+    /// let (topic, payload) = ("$SYS/broker/version", b"1.0");
+    /// let version = Publish { topic, payload, retain: true, ..Default::default() };
+    /// let routed = broker.publish(now, &version)?;
+    /// assert_eq!((routed.sessions, routed.retained), (0, true));
+    /// # Ok::<(), sansio_mqtt::broker::CallError>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`CallError::Invalid`] for what is no message of 5.0; [`CallError::PropertyNotForCaller`]

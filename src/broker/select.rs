@@ -28,8 +28,8 @@ impl Tree {
         }
     }
 
-    /// The next path that a filter matches, behind the node where an earlier call has stopped. Takes
-    /// so many steps at most, of which it counts those that are left.
+    /// The next path that a filter matches, behind the node where an earlier call has stopped.
+    /// Takes so many steps at most, of which it counts those that are left.
     ///
     /// Who goes on from a node [pins](Self::pin) it.
     pub(super) fn select_next(

@@ -54,7 +54,8 @@ pub struct Subscriptions {
 pub struct Inserted<K> {
     /// Stands for the filter from now on.
     pub key: K,
-    /// What the subscriber had been granted for the same filter. v5 [MQTT-3.8.4-3], v3.1.1 [MQTT-3.8.4-3]
+    /// What the subscriber had been granted for the same filter. v5 [MQTT-3.8.4-3],
+    /// v3.1.1 [MQTT-3.8.4-3]
     pub replaced: Option<Grant>,
 }
 

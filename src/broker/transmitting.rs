@@ -51,7 +51,8 @@ impl Broker {
     /// more, or nothing is left. Bytes of another connection that it still holds are thrown away.
     ///
     /// Whoever pulls sends: what was pulled counts as sent. Ask for
-    /// [outputs](Self::poll_output) again afterwards.
+    /// [outputs](Self::poll_output) again afterwards. The [module](crate::broker) has a function
+    /// that writes what is pulled, as far as a socket takes it.
     pub fn transmit(
         &mut self,
         now: Instant,

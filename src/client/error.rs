@@ -235,7 +235,8 @@ pub enum DisconnectCause {
     /// The server did not accept or refuse the connection in time.
     #[error("no CONNACK in time")]
     ConnectTimeout,
-    /// The server did not answer PINGREQ in time, or the transport did not even take it. v5 3.1.2.10
+    /// The server did not answer PINGREQ in time, or the transport did not even take it.
+    /// v5 3.1.2.10
     #[error("no PINGRESP in time")]
     PingTimeout,
     /// The server did not answer SUBSCRIBE, UNSUBSCRIBE or AUTH in time.

@@ -67,7 +67,8 @@ pub enum Output {
     /// again, with or without new bytes.
     Resume(ConnectionId),
     /// All bytes are pulled, or their time is over: shut the transport down, once what was pulled
-    /// is written.
+    /// is written. The client need not be told of its end: [`Event::Disconnected`] follows, and
+    /// another one may be opened.
     Close(ConnectionId),
     /// Nothing more now; call [`handle_timeout`](crate::client::Client::handle_timeout) at or
     /// after that moment, if there is one.
@@ -162,21 +163,22 @@ pub struct Connected {
 pub struct ServerOptions {
     /// Session Expiry Interval, in seconds: the client's unless the server has another.
     pub session_expiry_interval: u32,
-    /// Receive Maximum.
+    /// Receive Maximum: how many messages at QoS 1 and 2 the server takes without having
+    /// acknowledged them; 65,535 if it does not say.
     pub receive_maximum: u16,
-    /// Maximum QoS.
+    /// Maximum QoS of what is published; QoS 2 if the server does not say.
     pub maximum_qos: QoS,
-    /// Retain Available.
+    /// Retain Available: whether messages can be retained.
     pub retain_available: bool,
-    /// Maximum Packet Size, in bytes.
+    /// Maximum Packet Size, in bytes; what the protocol can express if the server does not say.
     pub maximum_packet_size: u32,
-    /// Topic Alias Maximum.
+    /// Topic Alias Maximum: how many aliases the client may use; 0 if the server does not say.
     pub topic_alias_maximum: u16,
-    /// Wildcard Subscription Available.
+    /// Wildcard Subscription Available: whether filters may have `+` and `#`.
     pub wildcard_subscription_available: bool,
-    /// Subscription Identifiers Available.
+    /// Subscription Identifiers Available; of 5.0.
     pub subscription_identifiers_available: bool,
-    /// Shared Subscription Available.
+    /// Shared Subscription Available; of 5.0.
     pub shared_subscription_available: bool,
     /// Keep Alive, in seconds: the client's unless the server has another; 0 for none.
     pub keep_alive: u16,

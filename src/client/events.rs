@@ -22,9 +22,10 @@ pub(super) struct Events {
     bytes: usize,
 }
 
-/// So many events, and so many bytes of messages and packets, wait for the application at most before no more
-/// input is taken.
+/// How many events wait for the application at most before no more input is taken.
 const EVENTS: usize = 128;
+
+/// How many bytes of messages and packets they hold at most before no more input is taken.
 const BYTES: usize = 1 << 20;
 
 /// An event that waits.

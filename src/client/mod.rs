@@ -6,59 +6,73 @@
 //! connects again, stores the session, and writes without ever waiting for the server.
 //!
 //! ```
+//! use std::error::Error;
+//! use std::io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+//! use std::io::{Read, Write};
+//! use std::net::TcpStream;
+//! use std::time::Duration;
+//!
 //! use bytes::{Buf, BytesMut};
 //! use sansio_mqtt::client::{Client, Event, Options, Output, Transmitted};
-//! use sansio_mqtt::{Instant, Outgoing, Publish, Version};
-//! # use std::io::{self, Read, Write};
-//! # fn run(mut transport: impl Read + Write, now: impl Fn() -> Instant) -> Result<(), Box<dyn std::error::Error>> {
+//! use sansio_mqtt::{Instant, Outgoing, Properties, Publish, QoS, Subscription, Version};
 //!
-//! let mut client = Client::new(Options::new(Version::V5, "meter-7"))?;
-//! client.publish(now(), &Publish { topic: "meter/7", payload: b"21.5", ..Default::default() })?;
-//! let connection = client.transport_opened(now())?;
-//! let (mut incoming, mut outgoing) = (BytesMut::new(), Outgoing::new());
-//! loop {
-//!     match client.poll_output() {
-//!         Output::Transmit(connection) => loop {
-//!             let left = client.transmit(now(), connection, 16 * 1024, &mut outgoing);
-//!             while outgoing.has_remaining() {
-//!                 match transport.write(outgoing.chunk())? {
-//!                     0 => return Err("the transport takes no more".into()),
-//!                     written => outgoing.advance(written),
+//! /// `now` is `Instant::from_epoch(start.elapsed())`.
+//! fn run(mut transport: TcpStream, now: impl Fn() -> Instant) -> Result<(), Box<dyn Error>> {
+//!     let mut client = Client::new(Options::new(Version::V5, "meter-7"))?;
+//!     let subscriptions = [Subscription::new("meter/+", QoS::AtLeastOnce)];
+//!     client.subscribe(now(), &subscriptions, Properties::NONE)?;
+//!     let reading = Publish { topic: "meter/7", payload: b"21.5", ..Default::default() };
+//!     client.publish(now(), &reading)?;
+//!     let connection = client.transport_opened(now())?;
+//!     let (mut incoming, mut outgoing) = (BytesMut::new(), Outgoing::new());
+//!     let mut is_closed = false;
+//!     loop {
+//!         match client.poll_output() {
+//!             Output::Transmit(connection) => loop {
+//!                 let left = client.transmit(now(), connection, 16 * 1024, &mut outgoing);
+//!                 while outgoing.has_remaining() {
+//!                     match transport.write(outgoing.chunk())? {
+//!                         0 => return Err("the transport takes no more".into()),
+//!                         written => outgoing.advance(written),
+//!                     }
 //!                 }
-//!             }
-//!             if left == Transmitted::All {
-//!                 break;
-//!             }
-//!         },
-//!         Output::Event(Event::Published { result, .. }) => println!("{result:?}"),
-//!         Output::Event(event) => println!("{event:?}"),
-//!         Output::Store(_) => {} // Of a client that was restored from records only.
-//!         Output::Resume(connection) => {
-//!             let _ = client.receive(now(), connection, &mut incoming);
-//!         }
-//!         Output::Close(_) => return Ok(()), // The transport is shut down as it is dropped.
-//!         Output::Timeout(_deadline) => {
-//!             // Wait for bytes, for `_deadline` at most.
-//!             let mut bytes = [0; 4096];
-//!             match transport.read(&mut bytes) {
-//!                 Ok(len) if len > 0 => {
-//!                     incoming.extend_from_slice(&bytes[..len]);
-//!                     // When it is paused, `Output::Resume` comes before anything is read again.
-//!                     let _ = client.receive(now(), connection, &mut incoming);
+//!                 if left == Transmitted::All {
+//!                     break;
 //!                 }
-//!                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-//!                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-//!                 _ => {
-//!                     // The session goes on when another transport is opened.
-//!                     client.transport_closed(now(), connection);
-//!                     return Ok(());
-//!                 }
+//!             },
+//!             Output::Event(Event::Message(delivery)) => println!("{:?}", delivery.message),
+//!             Output::Event(event) => println!("{event:?}"),
+//!             Output::Store(_) => {} // Of a client that was restored from records only.
+//!             Output::Resume(connection) => {
+//!                 let _ = client.receive(now(), connection, &mut incoming);
 //!             }
-//!             client.handle_timeout(now());
+//!             Output::Close(_) => is_closed = true,
+//!             // All events were taken. The transport is shut down as it is dropped; the
+//!             // session goes on when another one is opened.
+//!             Output::Timeout(_) if is_closed => return Ok(()),
+//!             Output::Timeout(deadline) => {
+//!                 // Wait for bytes, until the deadline at most.
+//!                 let left = |at: Instant| at.duration_since(now()).max(Duration::from_millis(1));
+//!                 transport.set_read_timeout(deadline.map(left))?;
+//!                 let mut bytes = [0; 4096];
+//!                 match transport.read(&mut bytes) {
+//!                     Ok(len) if len > 0 => {
+//!                         incoming.extend_from_slice(&bytes[..len]);
+//!                         // When it is paused, `Output::Resume` comes before the next read.
+//!                         let _ = client.receive(now(), connection, &mut incoming);
+//!                     }
+//!                     Err(error)
+//!                         if matches!(error.kind(), WouldBlock | TimedOut | Interrupted) => {}
+//!                     _ => {
+//!                         client.transport_closed(now(), connection);
+//!                         is_closed = true;
+//!                     }
+//!                 }
+//!                 client.handle_timeout(now());
+//!             }
 //!         }
 //!     }
 //! }
-//! # }
 //! ```
 
 mod acknowledging;
@@ -161,6 +175,42 @@ impl Client {
     /// [`CleanStart::First`] or [`Options::adopt_session`] in 5.0: with [`CleanStart::Never`] a
     /// crash between the server's first CONNACK and its record leaves a session behind that the
     /// standard does not let the client take for its own.
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    ///
+    /// use bytes::Bytes;
+    /// use sansio_mqtt::client::{CleanStart, Client, Options, Output};
+    /// use sansio_mqtt::{Instant, Publish, QoS, UnixTime, Version};
+    ///
+    /// /// Other outputs are for the run loop.
+    /// fn save(client: &mut Client, database: &mut BTreeMap<Bytes, Bytes>) {
+    ///     while let Output::Store(record) = client.poll_output() {
+    ///         match record.value {
+    ///             Some(value) => database.insert(record.key, value),
+    ///             None => database.remove(&record.key),
+    ///         };
+    ///         client.committed(record.sequence); // Now it is safe.
+    ///     }
+    /// }
+    ///
+    /// let mut options = Options::new(Version::V5, "meter-7");
+    /// options.clean_start = CleanStart::First;
+    /// options.session_expiry_interval = u32::MAX;
+    /// let (now, unix_now) = (Instant::from_micros(0), UnixTime::from_secs(1_700_000_000));
+    /// let mut database = BTreeMap::new(); // Yours outlives the process.
+    ///
+    /// let mut client = Client::restore(options.clone(), now, unix_now, &database)?;
+    /// save(&mut client, &mut database);
+    /// let reading = Publish { topic: "meter/7", qos: QoS::AtLeastOnce, ..Default::default() };
+    /// client.publish(now, &reading)?;
+    /// save(&mut client, &mut database);
+    /// drop(client); // The process ends, whichever way.
+    ///
+    /// let client = Client::restore(options, now, unix_now, &database)?;
+    /// assert_eq!(client.held(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -138,35 +138,37 @@ pub struct Options {
     pub adopt_session: bool,
     /// Keep Alive, in seconds; 0 for none. The default is 60. v5 3.1.2.10
     pub keep_alive: u16,
-    /// User Name.
+    /// User Name. The default is none. v5 3.1.3.5
     pub user_name: Option<String>,
-    /// Password.
+    /// Password, of any bytes; in 3.1.1 only beside a User Name. The default is none. v5 3.1.3.6
     pub password: Option<Bytes>,
-    /// The Will.
+    /// The Will. The default is none. v5 3.1.2.5
     pub will: Option<LastWill>,
-    /// Enhanced authentication, of 5.0.
+    /// Enhanced authentication, of 5.0. The default is none. v5 4.12
     pub authentication: Option<Authentication>,
     /// Session Expiry Interval, in seconds; 0xFFFFFFFF for never. Of 5.0; in 3.x a session that
     /// is not clean does not expire. The default is 0. v5 3.1.2.11.2
     pub session_expiry_interval: u32,
-    /// Receive Maximum: how many messages at QoS 1 and 2 may be unacknowledged; 1 to 65,535. In 3.x,
-    /// which does not have it, the input is paused before one more than the application has not
-    /// acknowledged. The default is 256. v5 3.1.2.11.3
+    /// Receive Maximum: how many messages at QoS 1 and 2 may be unacknowledged; 1 to 65,535. In
+    /// 3.x, which does not have it, the input is paused before one more than the application has
+    /// not acknowledged. The default is 256. v5 3.1.2.11.3
     pub receive_maximum: u16,
     /// Maximum Packet Size, in bytes; in 3.x, which cannot tell the server, the connection is
     /// closed over it all the same. The default is 16 MiB. v5 3.1.2.11.4
     pub maximum_packet_size: u32,
     /// Topic Alias Maximum: how many aliases the server may use. The default is 32. v5 3.1.2.11.5
     pub topic_alias_maximum: u16,
-    /// Request Response Information. v5 3.1.2.11.6
+    /// Request Response Information: whether to ask the server what Response Topics are to be made
+    /// of. The default is false. v5 3.1.2.11.6
     pub request_response_information: bool,
     /// Request Problem Information: whether the server may give reasons in words. The default is
     /// true. v5 3.1.2.11.7
     pub request_problem_information: bool,
-    /// User Properties of the CONNECT. v5 3.1.2.11.8
+    /// User Properties of the CONNECT, of 5.0. The default is none. v5 3.1.2.11.8
     pub user_properties: Vec<(String, String)>,
 
-    /// Which Topic Aliases are used for what is published. The default is 32 of them.
+    /// Which Topic Aliases are used for what is published, if the server accepts some. The default
+    /// is 32 of them. v5 3.2.2.3.8
     pub topic_aliases: TopicAliases,
     /// When received messages are acknowledged. The default is automatically.
     pub acknowledgement: Acknowledgement,
@@ -186,10 +188,11 @@ pub struct Options {
     /// they fail.
     pub session_lost: SessionLost,
     /// Whether to subscribe again to what was subscribed to, when the server lost the session. A
-    /// client with records does for what earlier processes subscribed to, too.
+    /// client with records does for what earlier processes subscribed to, too. The default is
+    /// false.
     pub resubscribe: bool,
     /// The topic that responses to [requests](crate::client::Client::request) are asked for at. The
-    /// client subscribes to it with the first request. Of 5.0. v5 4.10
+    /// client subscribes to it with the first request. Of 5.0. The default is none. v5 4.10
     pub response_topic: Option<String>,
 
     /// A number that another run of the program does not have: a random one. It is part of the

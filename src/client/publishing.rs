@@ -69,7 +69,7 @@ impl Client {
     }
 
     /// Publishes a message without copying it, as [`publish`](Self::publish) does. A received one
-    /// is [copied](Message::compact) after all, so that it does not keep alive what it was read into.
+    /// is [copied](Message::compact) after all, so that what it was read into is not kept alive.
     ///
     /// # Errors
     ///

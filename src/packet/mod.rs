@@ -225,9 +225,10 @@ impl<'a> Packet<'a> {
     /// # Errors
     ///
     /// [`EncodeError::NotInVersion`] if that would change what the packet asks for: an AUTH or a
-    /// CONNECT with an Authentication Method, a received Topic Filter that begins with `$share/` and
-    /// is shared in one of the two versions alone, a DISCONNECT with a reason, an empty Topic Name, a
-    /// password alone in 3.1.1, a CONNACK that 3.x has no code for, a failure in a SUBACK of 3.1.
+    /// CONNECT with an Authentication Method, a received Topic Filter that begins with `$share/`
+    /// and is shared in one of the two versions alone, a DISCONNECT with a reason, an empty Topic
+    /// Name, a password alone in 3.1.1, a CONNACK that 3.x has no code for, a failure in a SUBACK
+    /// of 3.1.
     ///
     /// ```
     /// use sansio_mqtt::{Packet, Property, Publish, Version};

@@ -36,7 +36,8 @@ fn acknowledge(world: &mut World, peer: Peer, count: usize) -> Vec<String> {
 
 #[test]
 fn what_is_retained_goes_on_coming_on_the_next_connection() {
-    // v5 [MQTT-4.1.0-1] [MQTT-4.5.0-1] 4.1: messages that wait for their turn belong to the session.
+    // v5 [MQTT-4.1.0-1] [MQTT-4.5.0-1] 4.1: messages that wait for their turn belong to the
+    // session.
     scenario(|world| {
         retain_many(world, 100);
         let list = one_at_a_time();

@@ -294,8 +294,8 @@ fn who_takes_no_answers_is_not_heard_for_ever() {
 
 #[test]
 fn keep_alive_counts_while_a_client_reads_nothing() {
-    // v5 [MQTT-3.1.2-22], v3.1.1 [MQTT-3.1.2-24]: it is the client that keeps itself from being read,
-    // and if it is dead nothing else would tell.
+    // v5 [MQTT-3.1.2-22], v3.1.1 [MQTT-3.1.2-24]: it is the client that keeps itself from being
+    // read, and if it is dead nothing else would tell.
     let options = options_with(|options| options.receive_maximum = 5);
     scenario_with(&options, |world| {
         let peer = world.join(&Connect { keep_alive: 10, ..of(Version::V3_1_1, "a") });

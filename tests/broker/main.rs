@@ -29,6 +29,8 @@ mod known_faults;
 mod last_word;
 mod lone;
 mod misuse;
+#[path = "../support/packets.rs"]
+mod packets;
 mod paused;
 mod queue;
 mod random;

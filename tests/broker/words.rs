@@ -4,8 +4,12 @@ use std::fmt::Write;
 
 use sansio_mqtt::broker::{Event, Options};
 use sansio_mqtt::{
-    ConnAck, Connect, OwnedPacket, Packet, PacketId, Properties, Property, PubAck, PubComp, PubRec,
-    PubRel, Publish, QoS, Version,
+    ConnAck, Connect, OwnedPacket, Packet, Properties, Property, PubAck, PubComp, PubRec, Publish,
+    QoS, Version,
+};
+
+pub(crate) use crate::packets::{
+    QOS, id, lasting, of, pub_ack, pub_comp, pub_rec, pub_rel, publish,
 };
 
 /// What a client that gets this packet answers by itself.
@@ -57,50 +61,9 @@ pub(crate) fn describe(event: &Event) -> String {
     }
 }
 
-/// A packet identifier.
-pub(crate) fn id(value: u16) -> PacketId {
-    PacketId::new(value).unwrap()
-}
-
-pub(crate) fn pub_ack(value: u16) -> PubAck<'static> {
-    PubAck::new(id(value))
-}
-
-pub(crate) fn pub_rec(value: u16) -> PubRec<'static> {
-    PubRec::new(id(value))
-}
-
-pub(crate) fn pub_rel(value: u16) -> PubRel<'static> {
-    PubRel::new(id(value))
-}
-
-pub(crate) fn pub_comp(value: u16) -> PubComp<'static> {
-    PubComp::new(id(value))
-}
-
-/// A message of a client, under this identifier unless it is of QoS 0.
-pub(crate) fn publish<'a>(topic: &'a str, qos: QoS, value: u16, payload: &'a str) -> Publish<'a> {
-    let packet_id = PacketId::new(value).filter(|_| qos != QoS::AtMostOnce);
-    Publish { topic, qos, packet_id, payload: payload.as_bytes(), ..Publish::default() }
-}
-
 /// A CONNECT for a session that ends with its connection, of 5.0.
 pub(crate) fn v5(client_id: &str) -> Connect<'_> {
     of(Version::V5, client_id)
-}
-
-/// A CONNECT for a session that ends with its connection.
-pub(crate) fn of(version: Version, client_id: &str) -> Connect<'_> {
-    Connect { version, client_id, ..Connect::default() }
-}
-
-/// The session does not expire.
-pub(crate) const FOR_EVER: &[Property<'static>] = &[Property::SessionExpiryInterval(u32::MAX)];
-
-/// A CONNECT for a session that goes on from connection to connection, in any version.
-pub(crate) fn lasting(version: Version, client_id: &str) -> Connect<'_> {
-    let properties = Properties::List(if version.is_v5() { FOR_EVER } else { &[] });
-    Connect { clean_start: false, properties, ..of(version, client_id) }
 }
 
 /// A CONNECT with properties.
@@ -114,9 +77,6 @@ pub(crate) fn conn_ack_of(packet: &OwnedPacket) -> ConnAck<'_> {
         other => panic!("{other} is no CONNACK"),
     }
 }
-
-/// Every QoS.
-pub(crate) const QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
 
 /// The default options.
 pub(crate) fn options() -> Options {

@@ -2,34 +2,15 @@
 
 use sansio_mqtt::{Packet, QoS, ReasonCode, Version};
 
+use crate::frames::{self, Row};
 use crate::world::{World, encode, in_all_versions, publish};
-
-type Row = (&'static str, Vec<u8>, u8);
 
 /// Frames that no client may send in this version once it is connected, and the Reason Code of
 /// each.
 fn broken(version: Version) -> Vec<Row> {
     let v5 = version.is_v5();
-    let mut rows = vec![
-        ("reserved packet type", vec![0x00, 0x00], 0x81),
-        ("remaining length of five bytes", vec![0x30, 0x80, 0x80, 0x80, 0x80, 0x01], 0x81),
-        ("remaining length that does not end", vec![0x30, 0xff, 0xff, 0xff, 0xff], 0x81),
-        ("QoS 3", vec![0x36, 0x05, 0, 1, b'a', 0, 1], 0x81),
-        ("DUP at QoS 0", vec![0x38, 0x04, 0, 1, b'a', 0], 0x81),
-        ("identifier 0", vec![0x32, 0x06, 0, 1, b'a', 0, 0, 0], 0x82),
-        ("PUBACK of identifier 0", vec![0x40, 0x02, 0, 0], 0x82),
-        ("PUBREC of identifier 0", vec![0x50, 0x02, 0, 0], 0x82),
-        ("PUBREL of identifier 0", vec![0x62, 0x02, 0, 0], 0x82),
-        ("PUBCOMP of identifier 0", vec![0x70, 0x02, 0, 0], 0x82),
-        ("topic beyond the packet", vec![0x30, 0x02, 0, 9], 0x81),
-        ("publish without a topic", vec![0x30, 0x00], 0x81),
-        ("publish at QoS 1 that ends before its identifier", vec![0x32, 0x03, 0, 1, b'a'], 0x81),
-        ("topic with a wildcard", vec![0x30, 0x04, 0, 1, b'#', 0], 0x90),
-        ("topic with a null character", vec![0x30, 0x04, 0, 1, 0, 0], 0x81),
-        ("topic that is no UTF-8", vec![0x30, 0x04, 0, 1, 0xff, 0], 0x81),
-        ("topic with a surrogate", vec![0x30, 0x06, 0, 3, 0xed, 0xa0, 0x80, 0], 0x81),
-        ("PUBACK cut short", vec![0x40, 0x01, 0], 0x81),
-        ("PUBACK with flags", vec![0x41, 0x02, 0, 1], 0x81),
+    let mut rows = frames::from_anybody(v5);
+    rows.extend([
         ("PINGREQ with a body", vec![0xc0, 0x01, 0], 0x81),
         ("PINGREQ with flags", vec![0xc1, 0x00], 0x81),
         ("DISCONNECT with flags", vec![0xe1, 0x00], 0x81),
@@ -51,7 +32,7 @@ fn broken(version: Version) -> Vec<Row> {
         ("SUBACK", vec![0x90, 0x03, 0, 1, 0], 0x82),
         ("UNSUBACK", vec![0xb0, 0x02, 0, 1], 0x82),
         ("PINGRESP", vec![0xd0, 0x00], 0x82),
-    ];
+    ]);
     if version != Version::V3_1 {
         // In 3.1 these have a DUP flag.
         rows.extend([
@@ -67,25 +48,9 @@ fn broken(version: Version) -> Vec<Row> {
 fn broken_in_v5() -> Vec<Row> {
     vec![
         ("remaining length not minimal", vec![0xc0, 0x80, 0x00], 0x81),
-        ("empty topic without an alias", vec![0x30, 0x03, 0, 0, 0], 0x82),
-        ("properties beyond the packet", vec![0x30, 0x04, 0, 1, b'a', 9], 0x81),
-        (
-            "property length of five bytes",
-            vec![0x30, 0x08, 0, 1, b'a', 0x80, 0x80, 0x80, 0x80, 0x01],
-            0x81,
-        ),
-        ("property length not minimal", vec![0x30, 0x05, 0, 1, b'a', 0x80, 0x00], 0x81),
-        ("unknown property", vec![0x30, 0x06, 0, 1, b'a', 2, 0x7f, 0], 0x81),
-        ("property of another packet", vec![0x30, 0x07, 0, 1, b'a', 3, 0x13, 0, 9], 0x81),
-        ("property twice", vec![0x30, 0x08, 0, 1, b'a', 4, 0x01, 0, 0x01, 0], 0x82),
-        ("payload format 2", vec![0x30, 0x06, 0, 1, b'a', 2, 0x01, 2], 0x82),
         // v5 [MQTT-3.3.4-6]
         ("subscription identifier", vec![0x30, 0x06, 0, 1, b'a', 2, 0x0b, 1], 0x82),
-        ("topic alias 0", vec![0x30, 0x07, 0, 1, b'a', 3, 0x23, 0, 0], 0x94),
         ("response topic with a wildcard", vec![0x30, 0x08, 0, 1, b'a', 4, 8, 0, 1, b'#'], 0x82),
-        ("PUBACK with a code of PUBREL", vec![0x40, 0x03, 0, 1, 0x92], 0x82),
-        ("PUBREL with an unknown code", vec![0x62, 0x03, 0, 1, 0x55], 0x82),
-        ("DISCONNECT with an unknown code", vec![0xe0, 0x01, 0x55], 0x82),
         ("DISCONNECT with a code of the server", vec![0xe0, 0x01, 0x8b], 0x82),
         ("DISCONNECT with a server reference", vec![0xe0, 0x06, 0, 4, 0x1c, 0, 1, b's'], 0x82),
         ("retain handling 3", subscribe(true, [0, 1], b"\0\x01a\x30"), 0x82),
@@ -96,7 +61,6 @@ fn broken_in_v5() -> Vec<Row> {
         ("group with a wildcard", subscribe(true, [0, 1], b"\0\x0a$share/+/t\0"), 0x8f),
         ("subscription identifier 0", vec![0x82, 0x09, 0, 1, 2, 0x0b, 0, 0, 1, b'a', 0], 0x82),
         ("AUTH of the server", vec![0xf0, 0x06, 0x00, 4, 0x15, 0, 1, b'm'], 0x82),
-        ("AUTH with flags", vec![0xf1, 0x00], 0x81),
         ("AUTH without a method", vec![0xf0, 0x02, 0x19, 0], 0x82),
         // v5 [MQTT-4.12.0-7]
         ("AUTH nobody asked for", vec![0xf0, 0x06, 0x19, 4, 0x15, 0, 1, b'm'], 0x82),
@@ -104,12 +68,7 @@ fn broken_in_v5() -> Vec<Row> {
 }
 
 fn broken_in_v3() -> Vec<Row> {
-    vec![
-        ("empty topic", vec![0x30, 0x02, 0, 0], 0x82),
-        ("AUTH", vec![0xf0, 0x00], 0x81),
-        ("DISCONNECT with a body", vec![0xe0, 0x01, 0], 0x81),
-        ("PUBACK with a body", vec![0x40, 0x03, 0, 1, 0], 0x81),
-    ]
+    vec![("DISCONNECT with a body", vec![0xe0, 0x01, 0], 0x81)]
 }
 
 fn subscribe(v5: bool, packet_id: [u8; 2], payload: &[u8]) -> Vec<u8> {

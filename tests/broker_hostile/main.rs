@@ -8,6 +8,8 @@ mod broken;
 mod churn;
 mod extremes;
 mod floods;
+#[path = "../support/broken.rs"]
+mod frames;
 mod known_faults;
 mod known_machine_faults;
 mod large;
@@ -18,6 +20,8 @@ mod lone;
 mod memory;
 mod names;
 mod out_of_place;
+#[path = "../support/packets.rs"]
+mod packets;
 mod random;
 mod silence;
 mod wills;

@@ -8,9 +8,11 @@ use sansio_mqtt::broker::{
     Output, Received, Transmitted, Violation,
 };
 use sansio_mqtt::{
-    Connect, Decoder, Instant, Outgoing, OwnedPacket, Packet, PacketId, Properties, Property,
-    Publish, QoS, ReasonCode, Subscribe, Subscription, Version,
+    Connect, Decoder, Instant, Outgoing, OwnedPacket, Packet, QoS, ReasonCode, Subscribe,
+    Subscription, Version,
 };
+
+pub(crate) use crate::packets::{FOR_EVER, QOS, id, lasting, of, publish};
 
 /// One connection, as its client sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -383,31 +385,3 @@ pub(crate) fn encode<'a>(version: Version, packet: impl Into<Packet<'a>>) -> Vec
     packet.into().encode(version, &mut bytes).unwrap();
     bytes
 }
-
-/// A packet identifier.
-pub(crate) fn id(value: u16) -> PacketId {
-    PacketId::new(value).unwrap()
-}
-
-/// A CONNECT for a session that ends with its connection.
-pub(crate) fn of(version: Version, client_id: &str) -> Connect<'_> {
-    Connect { version, client_id, ..Connect::default() }
-}
-
-/// The session does not expire.
-pub(crate) const FOR_EVER: &[Property<'static>] = &[Property::SessionExpiryInterval(u32::MAX)];
-
-/// A CONNECT for a session that goes on from connection to connection.
-pub(crate) fn lasting(version: Version, client_id: &str) -> Connect<'_> {
-    let properties = Properties::List(if version.is_v5() { FOR_EVER } else { &[] });
-    Connect { clean_start: false, properties, ..of(version, client_id) }
-}
-
-/// A message, under this identifier unless it is of QoS 0.
-pub(crate) fn publish<'a>(topic: &'a str, qos: QoS, value: u16, payload: &'a str) -> Publish<'a> {
-    let packet_id = PacketId::new(value).filter(|_| qos != QoS::AtMostOnce);
-    Publish { topic, qos, packet_id, payload: payload.as_bytes(), ..Publish::default() }
-}
-
-/// Every QoS.
-pub(crate) const QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];

@@ -9,30 +9,16 @@ use sansio_mqtt::{
 };
 
 use crate::calls::WHOLE;
+use crate::frames::{self, Row};
 use crate::world::{
     World, id, of, pub_ack, pub_comp, pub_rec, pub_rel, publish, scenario, sub_ack, v5,
 };
 
 /// Frames that no server may send in this version, and the Reason Code of each.
-fn broken(version: Version) -> Vec<(&'static str, Vec<u8>, u8)> {
+fn broken(version: Version) -> Vec<Row> {
     let v5 = version.is_v5();
-    let mut rows = vec![
-        ("reserved packet type", vec![0x00, 0x00], 0x81),
-        ("remaining length of five bytes", vec![0x30, 0x80, 0x80, 0x80, 0x80, 0x01], 0x81),
-        ("remaining length that does not end", vec![0x30, 0xff, 0xff, 0xff, 0xff], 0x81),
-        ("QoS 3", vec![0x36, 0x05, 0, 1, b'a', 0, 1], 0x81),
-        ("DUP at QoS 0", vec![0x38, 0x04, 0, 1, b'a', 0], 0x81),
-        ("identifier 0", vec![0x32, 0x06, 0, 1, b'a', 0, 0, 0], 0x82),
-        ("PUBACK of identifier 0", vec![0x40, 0x02, 0, 0], 0x82),
-        ("PUBREL of identifier 0", vec![0x62, 0x02, 0, 0], 0x82),
-        ("topic beyond the packet", vec![0x30, 0x02, 0, 9], 0x81),
-        ("publish without a topic", vec![0x30, 0x00], 0x81),
-        ("publish at QoS 1 that ends before its identifier", vec![0x32, 0x03, 0, 1, b'a'], 0x81),
-        ("topic with a wildcard", vec![0x30, 0x04, 0, 1, b'#', 0], 0x90),
-        ("topic with a null character", vec![0x30, 0x04, 0, 1, 0, 0], 0x81),
-        ("topic that is no UTF-8", vec![0x30, 0x04, 0, 1, 0xff, 0], 0x81),
-        ("topic with a surrogate", vec![0x30, 0x06, 0, 3, 0xed, 0xa0, 0x80, 0], 0x81),
-        ("PUBACK cut short", vec![0x40, 0x01, 0], 0x81),
+    let mut rows = frames::from_anybody(v5);
+    rows.extend([
         ("PUBREL with flags 0", vec![0x60, 0x02, 0, 1], 0x81),
         ("SUBACK without codes", vec![0x90, 0x02, 0, 1], if v5 { 0x81 } else { 0x82 }),
         ("PINGRESP with a body", vec![0xd0, 0x01, 0], 0x81),
@@ -41,29 +27,17 @@ fn broken(version: Version) -> Vec<(&'static str, Vec<u8>, u8)> {
         ("SUBSCRIBE", vec![0x82, 0x06, 0, 1, 0, 1, b'a', 0], 0x82),
         ("UNSUBSCRIBE", vec![0xa2, 0x05, 0, 1, 0, 1, b'a'], 0x82),
         ("PINGREQ", vec![0xc0, 0x00], 0x82),
-    ];
+    ]);
     if v5 {
         rows.extend([
             ("remaining length not minimal", vec![0xd0, 0x80, 0x00], 0x81),
-            ("empty topic without an alias", vec![0x30, 0x03, 0, 0, 0], 0x82),
-            ("properties beyond the packet", vec![0x30, 0x04, 0, 1, b'a', 9], 0x81),
-            ("unknown property", vec![0x30, 0x06, 0, 1, b'a', 2, 0x7f, 0], 0x81),
-            ("property of another packet", vec![0x30, 0x07, 0, 1, b'a', 3, 0x13, 0, 9], 0x81),
-            ("property twice", vec![0x30, 0x08, 0, 1, b'a', 4, 0x01, 0, 0x01, 0], 0x82),
-            ("payload format 2", vec![0x30, 0x06, 0, 1, b'a', 2, 0x01, 2], 0x82),
             ("subscription identifier 0", vec![0x30, 0x06, 0, 1, b'a', 2, 0x0b, 0], 0x82),
-            ("topic alias 0", vec![0x30, 0x07, 0, 1, b'a', 3, 0x23, 0, 0], 0x94),
-            ("PUBACK with a code of PUBREL", vec![0x40, 0x03, 0, 1, 0x92], 0x82),
-            ("PUBREL with an unknown code", vec![0x62, 0x03, 0, 1, 0x55], 0x82),
             ("SUBACK with an unknown code", vec![0x90, 0x04, 0, 1, 0, 0x03], 0x82),
-            ("DISCONNECT with an unknown code", vec![0xe0, 0x01, 0x55], 0x82),
             ("DISCONNECT with an expiry", vec![0xe0, 0x07, 0, 5, 0x11, 0, 0, 0, 1], 0x82),
             ("AUTH of the client", vec![0xf0, 0x06, 0x19, 4, 0x15, 0, 1, b'm'], 0x82),
         ]);
     } else {
         rows.extend([
-            ("empty topic", vec![0x30, 0x02, 0, 0], 0x82),
-            ("AUTH", vec![0xf0, 0x00], 0x81),
             ("DISCONNECT", vec![0xe0, 0x00], 0x82),
             ("SUBACK with an unknown code", vec![0x90, 0x03, 0, 1, 0x03], 0x82),
         ]);

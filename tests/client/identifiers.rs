@@ -1,4 +1,5 @@
-//! Packet Identifiers: there are 65,535, for messages, subscriptions and their end. MQTT 5.0 §2.2.1.
+//! Packet Identifiers: there are 65,535, for messages, subscriptions and their end.
+//! MQTT 5.0 §2.2.1.
 
 use sansio_mqtt::{Properties, Publish, QoS, ReasonCode, Subscription, UnsubAck};
 

@@ -21,11 +21,15 @@ mod chapter_4_flow;
 mod chapter_4_order;
 mod chapter_4_resume;
 mod durable;
+#[path = "../support/broken.rs"]
+mod frames;
 mod hostile_server;
 mod identifiers;
 mod known_faults;
 mod mended;
 mod misuse;
+#[path = "../support/packets.rs"]
+mod packets;
 mod queue;
 mod sessions;
 mod world;

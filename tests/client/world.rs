@@ -11,9 +11,11 @@ use sansio_mqtt::client::{
     Transmitted,
 };
 use sansio_mqtt::{
-    ConnAck, Connect, Decoder, Instant, Outgoing, OwnedPacket, Packet, PacketId, Properties,
-    Property, PubAck, PubComp, PubRec, PubRel, Publish, QoS, ReasonCode, SubAck, UnixTime, Version,
+    ConnAck, Connect, Decoder, Instant, Outgoing, OwnedPacket, Packet, Properties, Property,
+    Publish, QoS, ReasonCode, SubAck, UnixTime, Version,
 };
+
+pub(crate) use crate::packets::{id, pub_ack, pub_comp, pub_rec, pub_rel, publish};
 
 /// How a scenario is run.
 #[derive(Debug, Clone, Copy)]
@@ -396,41 +398,8 @@ fn answer(result: &Result<sansio_mqtt::client::Answer, Failure>) -> String {
     }
 }
 
-/// A packet identifier.
-pub(crate) fn id(value: u16) -> PacketId {
-    PacketId::new(value).unwrap()
-}
-
-/// What a server says most.
-pub(crate) fn pub_ack(value: u16) -> PubAck<'static> {
-    PubAck::new(id(value))
-}
-
-pub(crate) fn pub_rec(value: u16) -> PubRec<'static> {
-    PubRec::new(id(value))
-}
-
-pub(crate) fn pub_rel(value: u16) -> PubRel<'static> {
-    PubRel::new(id(value))
-}
-
-pub(crate) fn pub_comp(value: u16) -> PubComp<'static> {
-    PubComp::new(id(value))
-}
-
 pub(crate) fn sub_ack(value: u16, codes: &[ReasonCode]) -> SubAck<'_> {
     SubAck::new(id(value), codes)
-}
-
-/// A message from the server.
-pub(crate) fn publish(
-    topic: &'static str,
-    qos: QoS,
-    value: u16,
-    payload: &'static str,
-) -> Publish<'static> {
-    let packet_id = PacketId::new(value).filter(|_| qos != QoS::AtMostOnce);
-    Publish { topic, qos, packet_id, payload: payload.as_bytes(), ..Publish::default() }
 }
 
 /// Options for a client called `c`, of 5.0.
