@@ -46,6 +46,10 @@ pub(super) struct Limits {
     /// Will Delay Interval: the longest that a client may have
     #[arg(long, value_name = "SECONDS", default_value_t = defaults().maximum_will_delay_interval)]
     will_delay_interval: u32,
+    /// Whether clients may publish to topics that begin with `$`, as bridges do to say that they
+    /// are there
+    #[arg(long, value_name = "BOOL", default_value_t = false, action = ArgAction::Set)]
+    clients_may_publish_to_dollar_topics: bool,
     /// Response Information, for clients that ask for it
     #[arg(long, value_name = "TEXT")]
     response_information: Option<String>,
@@ -132,6 +136,7 @@ impl Limits {
         options.shared_subscription_available = self.shared_subscription_available;
         options.maximum_keep_alive = self.server_keep_alive;
         options.maximum_session_expiry_interval = self.session_expiry_interval;
+        options.clients_may_publish_to_dollar_topics = self.clients_may_publish_to_dollar_topics;
         options.response_information = self.response_information.clone();
         options.maximum_topic_levels = self.max_topic_levels;
         options.maximum_topic_length = self.max_topic_length;

@@ -13,8 +13,8 @@
 //!
 //! `hub.rs` is what to copy for a broker of one's own: it has the machine, and does what the
 //! machine asks for; with `peer.rs` and `connection.rs`, a socket and its task, and `server.rs`,
-//! which accepts them, keeps the time and ends it all. `door.rs`, `users.rs` and `rights.rs` are
-//! this program's idea of who may do what.
+//! which accepts them, keeps the time and ends it all. `door.rs` and `users.rs` are this program's
+//! idea of who may come in; who is in may do everything, but for topics that begin with `$`.
 //!
 //! `cargo run --example broker -- --help` tells the rest.
 
@@ -27,7 +27,6 @@ mod hub;
 mod limits;
 mod log;
 mod peer;
-mod rights;
 mod server;
 mod statistics;
 mod users;
@@ -41,7 +40,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, result};
 
 use clap::Parser;
-use sansio_mqtt::broker::Broker;
+use sansio_mqtt::broker::{AllowAll, Broker};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
@@ -51,7 +50,6 @@ use self::clock::Clock;
 use self::door::Door;
 use self::hub::Hub;
 use self::log::Log;
-use self::rights::Rights;
 use self::server::Server;
 use self::users::Users;
 
@@ -74,7 +72,7 @@ fn run(args: &Args) -> Result<()> {
     let log = Log::new(args.level(), Clock::new());
     // Nobody knows it outside of this process.
     let seed = RandomState::new().hash_one(process::id());
-    let broker = Broker::new(args.limits.options(seed), Box::new(Rights));
+    let broker = Broker::new(args.limits.options(seed), Box::new(AllowAll));
     let hub = Hub::new(broker, door(args)?, log);
     let runtime = Builder::new_current_thread()
         .enable_io()
