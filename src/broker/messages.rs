@@ -303,6 +303,10 @@ impl Messages {
         } else {
             self.slots.remove(key.0);
         }
+        // After a burst, so that it is not paid for in memory for ever.
+        if self.len() == 0 && self.slots.end() as usize > SPARE * 4 {
+            (self.slots, self.spare) = (Slab::new(), Vec::new());
+        }
     }
 }
 

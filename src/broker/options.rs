@@ -120,7 +120,8 @@ pub struct Options {
     /// fit is refused with 0x97; at QoS 0 and in 3.x it is passed on, and not retained.
     pub retained: RetainedLimits,
     /// How many messages a session may hold that its client has not acknowledged or, at QoS 0, not
-    /// taken. The default is 1,000.
+    /// taken. The default is 10,000: ten times what a publisher may have unacknowledged, so that a
+    /// burst is no loss to a client that is slower than its publisher for a while.
     pub maximum_queued_messages: usize,
     /// How many bytes of messages a session may hold; one message that is larger is held alone.
     /// The default is 4 MiB.
@@ -192,7 +193,7 @@ impl Options {
             maximum_subscriptions_per_session: 1_000,
             maximum_subscriptions: 1_000_000,
             retained: RetainedLimits::default(),
-            maximum_queued_messages: 1_000,
+            maximum_queued_messages: 10_000,
             maximum_queued_bytes: 4 << 20,
             overflow: Overflow::default(),
             maximum_in_flight: 100,
