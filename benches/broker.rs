@@ -3,7 +3,8 @@
 //! this crate at its ends.
 //!
 //! `cargo bench --bench broker -- fan-out` measures those with "fan-out" in their name. How a hop
-//! compares with another machine's: `benches/peers`, workloads `s0` to `s2`.
+//! compares with another machine's: `benches/peers` with the feature `two-hops`, workloads `s0` to
+//! `s2`.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a bench that cannot run may panic")]
 
