@@ -37,7 +37,7 @@ pub(super) struct Limits {
     /// Aliases that are set towards a client that takes some
     #[arg(long, value_name = "COUNT", default_value_t = defaults().outgoing_topic_aliases)]
     outgoing_topic_aliases: u16,
-    /// Server Keep Alive: the longest that a client may have; 0 for any
+    /// Server Keep Alive: the longest that a client of 5.0 may have; 0 for any
     #[arg(long, value_name = "SECONDS", default_value_t = defaults().maximum_keep_alive)]
     server_keep_alive: u16,
     /// Session Expiry Interval: the longest that a client may have
@@ -46,8 +46,8 @@ pub(super) struct Limits {
     /// Will Delay Interval: the longest that a client may have
     #[arg(long, value_name = "SECONDS", default_value_t = defaults().maximum_will_delay_interval)]
     will_delay_interval: u32,
-    /// Whether clients may publish to topics that begin with `$`, as bridges do to say that they
-    /// are there
+    /// Whether clients may publish to topics that begin with `$`, those of the broker's statistics
+    /// among them, as bridges do to say that they are there
     #[arg(long, value_name = "BOOL", default_value_t = false, action = ArgAction::Set)]
     clients_may_publish_to_dollar_topics: bool,
     /// Response Information, for clients that ask for it

@@ -17,7 +17,7 @@ use super::peer::LINGER;
 use super::statistics;
 
 /// How long nothing is accepted after that was not possible: most often because there are too many
-/// open files.
+/// open files. For so long one connection too many waits for another to end.
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Server {
@@ -43,6 +43,12 @@ impl Server {
                 Some(ended) = connections.join_next() => check(ended),
                 (stream, address) = accept(&listener, self.hub.log) => {
                     // Those among them that only linger are not known to the broker.
+                    if connections.len() >= self.maximum_connections
+                        && let Ok(Some(ended)) = time::timeout(PAUSE, connections.join_next()).await
+                    {
+                        // It had been closed, which nobody had heard of yet.
+                        check(ended);
+                    }
                     if connections.len() < self.maximum_connections {
                         let hub = self.hub.clone();
                         connections.spawn_local(connection::serve(hub, stream, address));

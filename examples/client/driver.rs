@@ -38,6 +38,8 @@ pub(super) struct Link {
     is_ready: bool,
     /// Whether the program ends with the connection.
     pub(super) ending: bool,
+    /// Why it does, if there is no other way.
+    pub(super) failure: Option<String>,
 }
 
 impl<A: App> Driver<A> {
@@ -46,7 +48,7 @@ impl<A: App> Driver<A> {
         loop {
             match self.client.poll_output() {
                 Output::Store(record) => self.store.put(record),
-                Output::Event(Event::Disconnected(cause)) => self.disconnected(&cause)?,
+                Output::Event(Event::Disconnected(cause)) => self.disconnected(&cause),
                 Output::Event(event) => {
                     self.app.on_event(&mut self.client, self.clock.now(), event)?;
                 }
@@ -61,7 +63,10 @@ impl<A: App> Driver<A> {
                 Output::Timeout(deadline) => self.wait(deadline)?,
             }
         }
-        self.app.verdict(&self.client)
+        match self.link.failure {
+            Some(why) => Err(why.into()),
+            None => self.app.verdict(&self.client),
+        }
     }
 
     /// Does one of the things that have time until the client has no more outputs; `false` if

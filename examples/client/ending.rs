@@ -7,8 +7,8 @@ use sansio_mqtt::client::DisconnectCause;
 
 use super::app::App;
 use super::driver::Driver;
+use super::retry;
 use super::transport::{Input, LINGER};
-use super::{Result, retry};
 
 impl<A: App> Driver<A> {
     /// The transport is gone, or never came.
@@ -37,15 +37,14 @@ impl<A: App> Driver<A> {
         }
     }
 
-    pub(super) fn disconnected(&mut self, cause: &DisconnectCause) -> Result<()> {
+    /// The connection has ended, but for the last bytes, which say why if it was this end.
+    pub(super) fn disconnected(&mut self, cause: &DisconnectCause) {
         let why = retry::explain(cause);
         if retry::is_final(cause) {
-            return Err(why.into());
-        }
-        if !self.link.ending {
+            (self.link.ending, self.link.failure) = (true, Some(why));
+        } else if !self.link.ending {
             self.dialer.again(self.clock.now(), &why);
         }
-        Ok(())
     }
 
     /// Ends the program when all is sent and acknowledged that was called for; asked for a second
