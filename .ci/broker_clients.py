@@ -161,6 +161,54 @@ def what_comes_while_a_client_is_away_waits_for_it_in_order(world):
                 second.kill()
 
 
+def a_burst_is_no_loss_to_a_client_that_reads(world):
+    world.start_broker()
+    lines = [str(number) for number in range(5000)]
+    path = world.file(lines)
+    for version in ["mqttv311", "mqttv5"]:
+        for qos in (1, 2):
+            topic = f"burst/{version}/{qos}"
+            world.mark(topic)
+            sub = world.mosquitto_sub("-V", version, "-q", qos, "-t", f"{topic}/+")
+            sub.wait_ready()
+            with open(path, "rb") as stdin:
+                world.mosquitto_pub("-V", version, "-q", qos, "-t", f"{topic}/x", "-l", stdin=stdin).ended()
+            wait_for(lambda: len(messages(sub.lines())) >= len(lines), f"{topic}: all")
+            same(messages(sub.lines()), lines, topic)
+            sub.kill()
+
+
+def mosquitto_bridges_messages_both_ways(world):
+    world.start_broker("--clients-may-publish-to-dollar-topics", "true")
+    for version in ["mqttv311", "mqttv50"]:
+        # Nothing else listens there: the bridge is this server's only connection but for one client.
+        socket_path = world.folder / f"{version}.socket"
+        config = world.folder / f"{version}.conf"
+        config.write_text(f"listener 0 {socket_path}\nallow_anonymous true\nuser root\n"
+                          f"connection {version}\naddress 127.0.0.1:{world.port}\n"
+                          f"bridge_protocol_version {version}\nrestart_timeout 1\n"
+                          f"topic out/{version}/# out 2\ntopic in/{version}/# in 2\n")
+        bridge = Process(world, "mosquitto", ["mosquitto", "-v", "-c", config])
+        wait_for(socket_path.exists, "mosquitto listens")
+        here = world.mosquitto_sub("-q", 2, "-t", f"out/{version}/#")
+        world.logged(f'.{version}" connected')
+        there = Process(world, "mosquitto_sub", ["mosquitto_sub", "--unix", socket_path, "-q", 2,
+                                                 "-t", f"in/{version}/#"])
+        wait_for(lambda: "Sending SUBACK" in bridge.said(), "mosquitto's client is subscribed")
+        for qos in range(3):
+            for line in numbered(5):
+                sent = f"{qos} {line}"
+                Process(world, "mosquitto_pub", ["mosquitto_pub", "--unix", socket_path, "-q", qos,
+                                                 "-t", f"out/{version}/x", "-m", sent]).ended()
+                world.mosquitto_pub("-q", qos, "-t", f"in/{version}/x", "-m", sent).ended()
+        expected = [f"{qos} {line}" for qos in range(3) for line in numbered(5)]
+        for name, sub in [("out", here), ("in", there)]:
+            wait_for(lambda: len(sub.lines()) >= len(expected), f"{name}, {version}: all")
+            same(sub.lines(), expected, f"{name}, {version}")
+        bridge.signal(signal.SIGTERM)
+        bridge.ended()
+
+
 def a_session_ends_when_its_time_is_over(world):
     world.start_broker("--session-expiry-interval", "2")
     for name, expiry in [("short", 1), ("capped", 3600)]:
@@ -358,6 +406,8 @@ SCENARIOS = [
     retained_messages_are_kept_replaced_and_cleared,
     each_message_goes_to_one_member_of_a_shared_subscription,
     what_comes_while_a_client_is_away_waits_for_it_in_order,
+    a_burst_is_no_loss_to_a_client_that_reads,
+    mosquitto_bridges_messages_both_ways,
     a_session_ends_when_its_time_is_over,
     a_payload_of_a_mebibyte_arrives_whole,
     a_packet_that_is_too_large_ends_the_connection_with_0x95,
