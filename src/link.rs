@@ -118,11 +118,16 @@ impl Link {
         }
     }
 
+    /// Ends the connection when what waits is sent.
+    pub(crate) fn close_after(&mut self, deadline: Instant) {
+        self.closing = true;
+        self.deadline = Some(deadline);
+    }
+
     /// Ends the connection: what waits is thrown away but for `last`, which is still sent.
     pub(crate) fn close(&mut self, last: Option<&Packet<'_>>, deadline: Instant) {
         self.control.clear();
-        self.closing = true;
-        self.deadline = Some(deadline);
+        self.close_after(deadline);
         // What cannot be sent is not: the connection is closed all the same. v5 [MQTT-3.1.0-1]
         // [MQTT-3.2.2-15]
         if let Some(packet) = last.filter(|_| self.opened)

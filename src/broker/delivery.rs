@@ -31,14 +31,6 @@ pub(super) struct Target {
     pub(super) grant: u32,
 }
 
-/// The member of a group that a message is for.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Chosen {
-    pub(super) session: u32,
-    pub(super) group: GroupKey,
-    pub(super) grant: Grant,
-}
-
 impl Delivery {
     /// A message at QoS 0 that goes out as it is.
     pub(super) const fn plain(message: MessageKey) -> Self {

@@ -95,10 +95,12 @@ impl Broker {
             return;
         }
         let Some(connection) = self.connection_mut(number) else { return };
-        connection.link.close(last, deadline);
-        // A client that says goodbye is still answered. Behind the broker's own goodbye nothing comes:
-        // v5 [MQTT-3.14.4-1]
-        if !matches!(cause, DisconnectCause::ByClient(_)) {
+        if matches!(cause, DisconnectCause::ByClient(_)) {
+            // What it asked for before is answered.
+            connection.link.close_after(deadline);
+        } else {
+            // Nothing comes behind the broker's own DISCONNECT: v5 [MQTT-3.14.4-1]
+            connection.link.close(last, deadline);
             connection.acks = Acks::default();
         }
         self.close_when_pulled(number);

@@ -10,7 +10,7 @@ use hashbrown::HashTable;
 
 use crate::broker::authorizer::{Authorizer, Client};
 use crate::broker::connection::{Connection, Pause};
-use crate::broker::delivery::{Chosen, Target};
+use crate::broker::delivery::Target;
 use crate::broker::error::DisconnectCause;
 use crate::broker::event::{Counters, Event};
 use crate::broker::hash::{Names, Seed};
@@ -19,7 +19,7 @@ use crate::broker::options::Options;
 use crate::broker::ready::Ready;
 use crate::broker::retained::Retained;
 use crate::broker::session::Session;
-use crate::broker::shared::SharedSubscriptions;
+use crate::broker::shared::{GroupKey, SharedSubscriptions};
 use crate::broker::slab::Slab;
 use crate::broker::subscriptions::Subscriptions;
 use crate::broker::timers::{Timer, Timers};
@@ -89,7 +89,7 @@ pub struct Broker {
     pub(super) scratch: Scratch,
     /// For routing, so that it need not be allocated again.
     pub(super) targets: Vec<Target>,
-    pub(super) members: Vec<Chosen>,
+    pub(super) groups: Vec<GroupKey>,
     /// What was done since [`receive`](Self::receive) began.
     pub(super) work: usize,
     pub(super) counters: Counters,

@@ -204,7 +204,7 @@ impl Broker {
             overflowed: VecDeque::new(),
             scratch: Scratch::new(),
             targets: Vec::new(),
-            members: Vec::new(),
+            groups: Vec::new(),
             work: 0,
             counters: Counters::default(),
             is_shutting_down: false,

@@ -53,7 +53,8 @@ pub struct Options {
     /// seconds.
     pub close_timeout: Duration,
     /// The size of the largest packet before CONNACK, in bytes: what somebody unknown can make a
-    /// wrapper keep. The default is 64 KiB.
+    /// wrapper keep. A larger one is not answered. The default is 256 KiB, in which the longest Will
+    /// has room beside the longest password.
     pub maximum_connect_size: u32,
     /// How many bytes a Client Identifier, or a User Name, may have, 23 at least: a longer one is
     /// refused with 0x85, or 0x86. The default is 1,024.
@@ -172,7 +173,7 @@ impl Options {
             maximum_sessions: 100_000,
             connect_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
-            maximum_connect_size: 64 << 10,
+            maximum_connect_size: 256 << 10,
             maximum_name_length: 1_024,
             maximum_packet_size: 2 << 20,
             receive_maximum: 1_024,

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::broker::authorizer::Client;
-use crate::broker::delivery::{Chosen, Delivery, Target};
+use crate::broker::delivery::{Delivery, Target};
 use crate::broker::grant::Grant;
 use crate::broker::machine::Broker;
 use crate::broker::members::Members;
@@ -46,13 +46,17 @@ impl Broker {
     /// Puts a message into the queue of everybody who wants it, and says how many these are.
     #[inline]
     pub(super) fn route(&mut self, publish: &Publish<'_>, source: Source<'_>) -> usize {
-        self.choose_members(publish);
-        let Self { subscriptions, sessions, scratch, targets, messages, ready, .. } = self;
+        let Self { subscriptions, shared, scratch, targets, groups, .. } = self;
         let of_session = source.session();
         let found = collect(subscriptions, publish.topic, of_session, scratch, targets);
-        if matches!(found, Found::None) && self.members.is_empty() {
+        groups.clear();
+        if !shared.is_empty() {
+            shared.matches(publish.topic, scratch, |group| groups.push(group.key()));
+        }
+        if matches!(found, Found::None) && groups.is_empty() {
             return 0;
         }
+        let Self { sessions, messages, ready, .. } = self;
         let publisher = match source {
             Source::Application => None,
             Source::Session(number) => {
@@ -82,7 +86,7 @@ impl Broker {
             Found::One(_) | Found::None => self.deliver_to_each(message, qos, retain),
         };
         let mut sessions = (sent as usize).saturating_add(queued);
-        sessions = sessions.saturating_add(self.deliver_to_members(message, qos, retain));
+        sessions = sessions.saturating_add(self.deliver_to_groups(message));
         self.messages.release(message);
         self.work = self.work.saturating_add(self.targets.len()).saturating_add(sessions);
         sessions
@@ -126,52 +130,31 @@ impl Broker {
         sessions
     }
 
-    /// Puts a message into the queues of the members that were chosen, and says how many these are.
+    /// One member of each group that was found gets a message; says how many these are. They are
+    /// chosen now, since some may have had it by another subscription, and have room no more.
+    /// v5 [U5-4.8.2-1]
     #[inline]
-    fn deliver_to_members(&mut self, message: MessageKey, qos: QoS, retain: bool) -> usize {
-        if self.members.is_empty() {
+    fn deliver_to_groups(&mut self, message: MessageKey) -> usize {
+        if self.groups.is_empty() {
             return 0;
         }
-        let members = core::mem::take(&mut self.members);
-        for Chosen { session, group, grant } in &members {
-            let delivery = Delivery::of(message, qos, retain, *grant);
-            self.deliver(*session, Delivery { group: Some(*group), ..delivery });
-        }
-        self.members = members;
-        self.members.len()
+        let groups = core::mem::take(&mut self.groups);
+        let chosen = groups.iter().filter(|group| self.pass_to_group(**group, message)).count();
+        self.groups = groups;
+        chosen
     }
 
-    /// Chooses the member of each group that gets it. v5 [U5-4.8.2-1]
-    #[inline]
-    fn choose_members(&mut self, publish: &Publish<'_>) {
-        let Self { shared, sessions, options, scratch, members, .. } = self;
-        members.clear();
-        if shared.is_empty() {
-            return;
-        }
-        let properties = publish.properties_len();
-        let size =
-            publish.topic.len().saturating_add(properties).saturating_add(publish.payload.len());
-        shared.matches(publish.topic, scratch, |mut found| {
-            let group = found.key();
-            let chosen = choose(&mut found, publish.qos, (size, options), |number| {
-                sessions.get(number).and_then(Option::as_ref)
-            });
-            members.extend(chosen.map(|(session, grant)| Chosen { session, group, grant }));
-        });
-    }
-
-    /// Another member of a group gets a message whose session has ended, if there is one.
-    pub(super) fn pass_to_group(&mut self, key: GroupKey, message: MessageKey) {
+    /// A member of a group gets a message; `false` if there is none that can.
+    pub(super) fn pass_to_group(&mut self, key: GroupKey, message: MessageKey) -> bool {
         let Self { shared, sessions, options, messages, .. } = self;
-        let Some(stored) = messages.get(message) else { return };
+        let Some(stored) = messages.get(message) else { return false };
         let (qos, retain, size) = (stored.qos, stored.retain, stored.size());
         let found = shared.group_mut(key).and_then(|mut group| {
             choose(&mut group, qos, (size, options), |number| {
                 sessions.get(number).and_then(Option::as_ref)
             })
         });
-        self.pass(key, message, (qos, retain), found);
+        self.pass(key, message, (qos, retain), found)
     }
 
     /// A member of a group that is connected, has room, and is granted more than QoS 0 gets a
@@ -187,8 +170,7 @@ impl Broker {
                 number != from && can_take && grant.qos != QoS::AtMostOnce
             })
         });
-        self.pass(key, message, (qos, retain), found);
-        found.is_some()
+        self.pass(key, message, (qos, retain), found)
     }
 
     fn pass(
@@ -197,10 +179,11 @@ impl Broker {
         message: MessageKey,
         (qos, retain): (QoS, bool),
         to: Option<(u32, Grant)>,
-    ) {
-        let Some((session, grant)) = to else { return };
+    ) -> bool {
+        let Some((session, grant)) = to else { return false };
         let delivery = Delivery::of(message, qos, retain, grant);
         self.deliver(session, Delivery { group: Some(key), ..delivery });
+        true
     }
 
     /// Connected members of its groups get what a session that has no connection any more was

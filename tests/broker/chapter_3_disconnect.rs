@@ -215,6 +215,31 @@ fn what_was_asked_before_a_disconnect_is_answered() {
 }
 
 #[test]
+fn nothing_is_answered_before_the_connack() {
+    // v5 [MQTT-3.2.0-1], v3.1.1 [MQTT-3.2.0-1]: all of it waits for the transport.
+    for version in Version::ALL {
+        scenario(|world| {
+            let peer = world.open(version);
+            world.block(peer);
+            let subscriptions = [Subscription::new("t", QoS::AtMostOnce)];
+            let packets: [Packet<'_>; 3] = [
+                of(version, "a").into(),
+                Subscribe::new(PacketId::MIN, &subscriptions).into(),
+                Disconnect::default().into(),
+            ];
+            let mut bytes = Vec::new();
+            packets.iter().for_each(|packet| packet.encode(version, &mut bytes).unwrap());
+            world.send_bytes(peer, &bytes);
+            world.unblock(peer);
+            let sent = world.packets(peer);
+            let sent: Vec<_> = sent.iter().map(|one| one.packet().packet_type()).collect();
+            assert_eq!(sent, [PacketType::ConnAck, PacketType::SubAck]);
+            assert!(world.closed(peer));
+        });
+    }
+}
+
+#[test]
 fn a_client_that_says_goodbye_and_takes_nothing_is_not_waited_for() {
     scenario(|world| {
         let peer = world.join(&v5("a"));

@@ -553,6 +553,27 @@ fn a_message_goes_to_a_member_that_has_room_for_all_of_it() {
 }
 
 #[test]
+fn a_member_that_has_got_a_message_already_may_have_no_room_for_it_again() {
+    let options = options_with(|options| options.maximum_queued_messages = 2);
+    scenario_with(&options, |world| {
+        let publisher = world.join(&v5("publisher"));
+        let both = world.join(&v5("both"));
+        for filter in ["t", "u", "$share/g/t"] {
+            world.subscribe(both, filter, QoS::AtLeastOnce);
+        }
+        let other = world.join(&v5("other"));
+        world.subscribe(other, "$share/g/t", QoS::AtLeastOnce);
+        world.block(both);
+        world.publish(publisher, "u", QoS::AtLeastOnce, "fill");
+        world.publish(publisher, "t", QoS::AtLeastOnce, "x");
+        assert_eq!(world.broker.counters().dropped, 0);
+        assert_eq!(world.heard(other), ["t x QoS 1"]);
+        world.unblock(both);
+        assert_eq!(world.heard(both), ["u fill QoS 1", "t x QoS 1"]);
+    });
+}
+
+#[test]
 fn what_a_member_leaves_behind_goes_to_others_whichever_groups_it_leaves() {
     scenario(|world| {
         let publisher = world.join(&v5("publisher"));

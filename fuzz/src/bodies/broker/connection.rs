@@ -257,7 +257,8 @@ fn resolved(aliases: &mut BTreeMap<u16, String>, publish: &sansio_mqtt::Publish<
 const fn is_answer(packet: &Packet<'_>) -> bool {
     matches!(
         packet,
-        Packet::PubAck(_)
+        Packet::ConnAck(_)
+            | Packet::PubAck(_)
             | Packet::PubRec(_)
             | Packet::PubRel(_)
             | Packet::PubComp(_)

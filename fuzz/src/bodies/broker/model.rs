@@ -294,11 +294,11 @@ impl Model {
                 && copy.is(publish, topic, is_v5, now)
                 && !copy.message.has_expired(now)
         };
-        // Of two that fit, rather one that it was for from the beginning.
+        // Of two that fit, rather one that has to be sent, and that it was for from the beginning.
         let all = self.shared.iter().enumerate();
         let rank = |shared: &SharedCopy| shared.candidates.iter().position(fits);
-        let found = all.filter_map(|(at, shared)| Some((rank(shared)?, at))).min();
-        let found = found.map(|(_, at)| at);
+        let found = all.filter_map(|(at, shared)| Some((shared.optional, rank(shared)?, at))).min();
+        let found = found.map(|(_, _, at)| at);
         let copy = found.map(|at| self.shared.remove(at).candidates);
         let copy = copy.and_then(|candidates| candidates.into_iter().find(fits));
         let Some(session) = self.session(connection) else { return };
