@@ -132,8 +132,10 @@ impl Topics {
         if let Some(alias) = self.by_topic.get(topic) {
             return Alias::Use(*alias);
         }
-        let next = u16::try_from(self.entries.len()).unwrap_or(u16::MAX).saturating_add(1);
-        Alias::Set(if next <= maximum { next } else { self.oldest })
+        match u16::try_from(self.entries.len()) {
+            Ok(used) if used < maximum => Alias::Set(used.saturating_add(1)),
+            _ => Alias::Set(self.oldest),
+        }
     }
 
     fn set(&mut self, topic: &[u8], alias: u16) {
@@ -250,6 +252,22 @@ mod tests {
             assert_eq!(aliases.find(&topic), expected);
             aliases.used(&topic, expected);
         }
+    }
+
+    #[test]
+    fn all_aliases_there_are_can_be_in_use() {
+        let mut aliases = OutgoingAliases::new(u16::MAX);
+        let mut publish = |number: u32| {
+            let topic = u64::from(number).to_be_bytes();
+            let alias = aliases.find(&topic);
+            aliases.used(&topic, alias);
+            alias
+        };
+        for number in 1..=65_535 {
+            assert_eq!(publish(number), Alias::Set(u16::try_from(number).unwrap()));
+        }
+        assert_eq!((publish(70_000), publish(70_001)), (Alias::Set(1), Alias::Set(2)));
+        assert_eq!((publish(65_535), publish(3)), (Alias::Use(65_535), Alias::Use(3)));
     }
 
     #[test]
