@@ -9,8 +9,9 @@ use bytes::{Buf, Bytes};
 /// Payloads from this size on are shared, not copied.
 const SHARE_FROM: usize = 1024;
 
-/// A buffer that holds more than this when it has been emptied is given back.
-const KEEP: usize = 64 * 1024;
+/// A buffer that holds more than this when it has been emptied is given back. Who pulls 64 KiB at a
+/// time keeps one.
+const KEEP: usize = 128 * 1024;
 
 /// The caller's reusable buffer of bytes to be sent.
 ///

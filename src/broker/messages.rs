@@ -163,7 +163,7 @@ impl Stored {
 
     #[cold]
     fn make_frame(&mut self, which: Frame) -> bool {
-        if self.uses <= 2 || self.large.is_some() || self.expires.is_some() {
+        if self.uses <= 2 || Outgoing::shares(self.size()) || self.expires.is_some() {
             return false;
         }
         let mut frames = self.frames.take().unwrap_or_default();

@@ -6,6 +6,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::broker::delivery::{Delivery, Item};
+use crate::broker::shared::GroupKey;
 use crate::packet_id::PacketId;
 use crate::qos::QoS;
 use crate::session::entry::{Entry, Key, Removed, Stage};
@@ -23,6 +24,8 @@ pub(super) struct Queue {
     at_most_once_bytes: usize,
     /// Those at QoS 1 and 2, once there was one: most sessions have none for most of the time.
     acknowledged: Option<Box<Outbound<Delivery>>>,
+    /// How many of these came by a group.
+    of_groups: usize,
     /// How many may be in flight on this connection; 0 without one.
     window: u16,
     /// Of the last message, or what else has a place in their order.
@@ -108,6 +111,9 @@ impl Queue {
     pub(super) fn push(&mut self, delivery: Delivery, size: usize, expires: Option<Instant>) {
         let number = self.next_number();
         let window = self.window;
+        if delivery.group.is_some() {
+            self.of_groups = self.of_groups.saturating_add(1);
+        }
         let held = self.acknowledged.get_or_insert_with(|| {
             let mut held = Box::new(Outbound::default());
             held.set_window(window);
@@ -178,7 +184,32 @@ impl Queue {
     /// A message was received, at QoS 2: it is not needed any more.
     pub(super) fn received(&mut self, key: Key) -> Option<Delivery> {
         let order = self.next_number();
-        self.acknowledged.as_mut()?.received(key, order)
+        let delivery = self.acknowledged.as_mut()?.received(key, order);
+        self.left(delivery.as_ref());
+        delivery
+    }
+
+    /// A delivery is not there any more.
+    fn left(&mut self, delivery: Option<&Delivery>) {
+        if delivery.is_some_and(|delivery| delivery.group.is_some()) {
+            self.of_groups = self.of_groups.saturating_sub(1);
+        }
+    }
+
+    /// Whether any message at QoS 1 or 2 came by a group.
+    pub(super) const fn has_of_groups(&self) -> bool {
+        self.of_groups > 0
+    }
+
+    /// Whatever came by one of these groups, in their order, stays as if it had not.
+    pub(super) fn leave_groups(&mut self, keys: &[GroupKey]) {
+        for entry in self.acknowledged.iter_mut().flat_map(|held| held.entries_mut()) {
+            if let Some(delivery) = &mut entry.message
+                && delivery.group.take_if(|group| keys.binary_search(group).is_ok()).is_some()
+            {
+                self.of_groups = self.of_groups.saturating_sub(1);
+            }
+        }
     }
 
     /// Takes a message at QoS 1 or 2 out, which lets another one into the window.
@@ -186,6 +217,7 @@ impl Queue {
         let held = self.acknowledged.as_mut()?;
         let removed = held.remove(key);
         open_window(held);
+        self.left(removed.as_ref().and_then(|removed| removed.message.as_ref()));
         removed
     }
 

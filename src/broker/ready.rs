@@ -52,8 +52,12 @@ const NONE: u32 = u32::MAX;
 #[derive(Debug, Default)]
 pub(super) struct Ready {
     lanes: Vec<Lane>,
+    /// How many are in use.
+    open: usize,
     /// The connections of sessions, by their numbers.
     of_sessions: Vec<u32>,
+    /// How many sessions have one.
+    connected: usize,
     queue: VecDeque<ConnectionId>,
 }
 
@@ -68,12 +72,13 @@ impl Ready {
             form: Form::Unknown,
         };
         let index = number as usize;
-        reserve(&mut self.lanes);
+        reserve(&mut self.lanes, index);
         while self.lanes.len() <= index {
             self.lanes.push(lane(ConnectionId(0)));
         }
         if let Some(slot) = self.lanes.get_mut(index) {
             *slot = lane(id);
+            self.open = self.open.saturating_add(1);
         }
     }
 
@@ -87,11 +92,12 @@ impl Ready {
     ) {
         let index = session as usize;
         if index >= self.of_sessions.len() {
-            reserve(&mut self.of_sessions);
+            reserve(&mut self.of_sessions, index);
             self.of_sessions.resize(index.saturating_add(1), NONE);
         }
         if let Some(of_session) = self.of_sessions.get_mut(index) {
             *of_session = number;
+            self.connected = self.connected.saturating_add(1);
         }
         if let Some(lane) = self.lanes.get_mut(number as usize) {
             (lane.client, lane.maximum_packet_size) = (Some(client), maximum_packet_size);
@@ -105,8 +111,11 @@ impl Ready {
         let index = session.map(|session| session as usize);
         if let Some(of_session) = index.and_then(|index| self.of_sessions.get_mut(index)) {
             *of_session = NONE;
+            self.connected = self.connected.saturating_sub(1);
+            if self.connected == 0 {
+                self.of_sessions = Vec::new();
+            }
         }
-        truncate(&mut self.of_sessions, |of_session| *of_session != NONE);
         let lane = self.lanes.get_mut(number as usize)?;
         lane.client = None;
         let message = lane.take();
@@ -120,8 +129,11 @@ impl Ready {
     pub(super) fn close(&mut self, number: u32) {
         if let Some(lane) = self.lanes.get_mut(number as usize) {
             lane.id = ConnectionId(0);
+            self.open = self.open.saturating_sub(1);
+            if self.open == 0 {
+                (self.lanes, self.queue) = (Vec::new(), VecDeque::new());
+            }
         }
-        truncate(&mut self.lanes, |lane| lane.id != ConnectionId(0));
     }
 
     /// Has the wrapper told that a connection has bytes, if it was not.
@@ -253,17 +265,11 @@ impl Lane {
     }
 }
 
-/// Adds to the room in a full list. It is not doubled, since that is seldom and there are many.
-fn reserve<T>(list: &mut Vec<T>) {
-    if list.len() == list.capacity() {
-        list.reserve_exact((list.len() / 8).max(16));
-    }
-}
-
-/// Takes off the end of a list what is not used, and gives back its room.
-fn truncate<T>(list: &mut Vec<T>, is_used: impl Fn(&T) -> bool) {
-    while list.pop_if(|last| !is_used(last)).is_some() {}
-    if list.len() < list.capacity() / 4 {
-        list.shrink_to(list.len().saturating_mul(2));
+/// Makes room for a value with this number. It is not doubled, since that is seldom and there are
+/// many; it is given back when there is none at all, as that of the connections and sessions is.
+fn reserve<T>(list: &mut Vec<T>, index: usize) {
+    if index >= list.capacity() {
+        let more = index.saturating_add(1).saturating_sub(list.len());
+        list.reserve_exact(more.max(list.len() / 8).max(16));
     }
 }

@@ -190,7 +190,7 @@ impl Broker {
     /// never sent, as far as they have room.
     pub(super) fn pass_to_others(&mut self, number: u32) {
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
-        if session.groups.is_empty() {
+        if !session.queue.has_of_groups() {
             return;
         }
         let mut full = Vec::new();
@@ -206,18 +206,18 @@ impl Broker {
     /// never sent, as far as they have room, and it keeps the rest.
     pub(super) fn leave_groups(&mut self, number: u32, keys: &[GroupKey]) {
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
+        if !session.queue.has_of_groups() {
+            return;
+        }
+        // All that is held is looked at.
+        self.work = self.work.saturating_add(session.queue.len());
         let mut full = Vec::new();
         for entry in session.queue.unsent() {
             self.pass_entry(number, entry, Some(keys), &mut full);
         }
         let Some(Some(session)) = self.sessions.get_mut(number) else { return };
         session.queue.sweep();
-        let held = session.queue.acknowledged().into_iter();
-        for entry in held.flat_map(|held| held.entries_mut()) {
-            if let Some(delivery) = &mut entry.message {
-                delivery.group = delivery.group.filter(|group| keys.binary_search(group).is_err());
-            }
-        }
+        session.queue.leave_groups(keys);
     }
 
     /// Another member gets a message that a session was never sent, if it came by a group, or by one
@@ -344,13 +344,17 @@ impl Broker {
         }
         if is_full(session) && qos != QoS::AtMostOnce {
             let expired = session.queue.acknowledged().map(|held| held.expired(now));
-            for key in expired.unwrap_or_default() {
+            let expired = expired.unwrap_or_default();
+            let any = !expired.is_empty();
+            for key in expired {
                 if let Some(message) = session.queue.remove(key).and_then(|gone| gone.message) {
                     messages.release(message.message);
                     counters.expired = counters.expired.saturating_add(1);
                 }
             }
-            session.queue.sweep();
+            if any {
+                session.queue.sweep();
+            }
         }
         while may_drop
             && drops_oldest

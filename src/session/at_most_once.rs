@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use core::time::Duration;
 
 use bytes::Buf;
 
@@ -23,6 +24,8 @@ pub(crate) struct AtMostOnce {
     bytes: usize,
     /// Before this none expires; `None` if none does at all.
     earliest: Option<Instant>,
+    /// When what has expired was looked for.
+    searched: Option<Instant>,
 }
 
 /// A message that waits.
@@ -142,11 +145,15 @@ impl AtMostOnce {
 
     /// Takes out the messages that have expired, wherever they are, and says which they were.
     ///
-    /// They are looked for only when there may be some.
+    /// They are looked for only when there may be some, and among many once a second.
     pub(crate) fn expire(&mut self, now: Instant, mut expired: impl FnMut(u64)) {
-        if self.earliest.is_none_or(|earliest| earliest >= now) {
+        const FEW: usize = 64;
+        let is_too_soon = self.searched.is_some_and(|at| now < at + Duration::from_secs(1));
+        let is_none = self.earliest.is_none_or(|earliest| earliest >= now);
+        if is_none || self.items.len() > FEW && is_too_soon {
             return;
         }
+        self.searched = Some(now);
         let (small, bytes) = (&mut self.small, &mut self.bytes);
         let mut kept = Outgoing::new();
         self.items.retain(|item| {

@@ -43,6 +43,8 @@ pub(crate) struct Outbound<M = Message> {
     pub(super) unsent_bytes: usize,
     /// Before this nothing expires of what was never pulled; `None` if none of it does at all.
     pub(super) earliest: Option<Instant>,
+    /// When what has expired was looked for.
+    pub(super) searched: Option<Instant>,
 }
 
 /// Numbers of identifiers from here on are not those of entries.
@@ -64,6 +66,7 @@ impl<M> Default for Outbound<M> {
             unsent: 0,
             unsent_bytes: 0,
             earliest: None,
+            searched: None,
         }
     }
 }
