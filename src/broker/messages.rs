@@ -96,10 +96,14 @@ impl Stored {
         self.topic.clear();
         self.topic.push_str(publish.topic);
         self.bytes.clear();
+        let is_large = Outgoing::shares(publish.payload.len());
+        let payload = if is_large { 0 } else { publish.payload.len() };
+        // Not twice as much, as it would be by and by.
+        self.bytes.reserve_exact(publish.properties_len().saturating_add(payload));
         self.present = publish.properties.write_end_to_end(&mut self.bytes);
         self.properties_len = self.bytes.len();
         self.large = None;
-        if Outgoing::shares(publish.payload.len()) {
+        if is_large {
             let copy = || Bytes::copy_from_slice(publish.payload);
             self.large = Some(shared.cloned().unwrap_or_else(copy));
         } else {

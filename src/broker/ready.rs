@@ -273,3 +273,70 @@ fn reserve<T>(list: &mut Vec<T>, index: usize) {
         list.reserve_exact(more.max(list.len() / 8).max(16));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::messages::{Messages, Origin};
+    use crate::packet::Publish;
+
+    fn id(number: u32) -> ConnectionId {
+        ConnectionId(1 << 24 | u64::from(number))
+    }
+
+    fn client() -> Arc<Client> {
+        Arc::new(Client { client_id: "c".into(), identity: None })
+    }
+
+    fn number_of(id: ConnectionId) -> u32 {
+        id.0 as u32 & 0xff_ffff
+    }
+
+    #[test]
+    fn who_comes_and_goes_costs_nothing_of_those_that_were_there() {
+        let mut ready = Ready::default();
+        let client = client();
+        for number in 0..10_000 {
+            ready.open(number, id(number));
+            ready.connect(number, number, client.clone(), u32::MAX);
+        }
+        for number in 1..10_000 {
+            assert_eq!(ready.disconnect(number, Some(number)), None);
+            ready.close(number);
+        }
+        assert_eq!((ready.lanes.len(), ready.of_sessions.len()), (10_000, 10_000));
+        assert_eq!(ready.disconnect(0, Some(0)), None);
+        ready.close(0);
+        assert_eq!((ready.lanes.capacity(), ready.of_sessions.capacity()), (0, 0));
+    }
+
+    #[test]
+    fn a_connection_is_told_of_once_until_all_is_pulled() {
+        let mut messages = Messages::new();
+        let message = messages.insert(&Publish::default(), Origin::default()).unwrap();
+        let mut ready = Ready::default();
+        ready.open(7, id(7));
+        assert!(!ready.offer(3, message), "it has no client");
+        ready.connect(7, 3, client(), u32::MAX);
+        assert!(!ready.offer(3, message), "something may be held");
+        ready.is_idle(7);
+        assert!(ready.offer(3, message) && !ready.offer(3, message));
+        assert_eq!(
+            ready.alone(id(7), 7).and_then(|lane| lane.message()).map(|(key, _)| key),
+            Some(message)
+        );
+        ready.announce(7);
+        assert!(ready.alone(id(7), 7).is_none(), "something is behind it");
+        assert_eq!(ready.waiting(7), Some(message));
+        assert_eq!([(); 2].map(|()| ready.poll(number_of)), [Some(id(7)), None]);
+        assert_eq!([(); 2].map(|()| ready.take_direct(7)), [Some(message), None]);
+        ready.announce(7);
+        assert_eq!(ready.poll(number_of), None, "it was told of");
+        ready.ran_dry(7);
+        ready.announce(7);
+        assert_eq!(ready.disconnect(7, Some(3)), None);
+        ready.close(7);
+        ready.open(7, ConnectionId(2 << 24 | 7));
+        assert_eq!(ready.poll(number_of), None, "it is another one");
+    }
+}

@@ -246,6 +246,37 @@ fn many_retained_messages_for_one_that_never_reads_take_no_room() {
 }
 
 #[test]
+fn a_large_message_is_held_once_however_it_is_sent() {
+    // In the properties, so that it is not the payload that is shared.
+    let value = "x".repeat(60_000);
+    let list = [Property::UserProperty("k", &value); 3];
+    let message =
+        Publish { properties: Properties::List(&list), ..publish("t", QoS::AtLeastOnce, 1, "x") };
+    let mut world = World::default();
+    let publisher = world.up(Version::V5, "publisher");
+    let slow = world.join(&lasting(Version::V5, "slow"));
+    world.subscribe(slow, "t", QoS::AtLeastOnce);
+    world.lose(slow);
+    let aliased = [Property::TopicAliasMaximum(5)];
+    let mut peers = vec![publisher];
+    for number in 0..8 {
+        let name = format!("reader {number}");
+        let properties = Properties::List(&aliased[..number % 2]);
+        let peer = world.join(&Connect { properties, ..of(Version::V5, &name) });
+        world.subscribe(peer, "t", QoS::AtMostOnce);
+        peers.push(peer);
+    }
+    let before = memory::held();
+    for _ in 0..10 {
+        world.send(publisher, message);
+        peers.iter().for_each(|&peer| drop(world.raw(peer)));
+    }
+    let (held, stored) = (memory::held() - before, world.broker.counters().stored_bytes);
+    assert!(stored > 1_800_000, "{stored}");
+    assert!(held < stored as isize * 3 / 2, "{held} for {stored}");
+}
+
+#[test]
 fn retained_messages_are_not_dropped_by_the_limit_of_the_queue() {
     for qos in crate::world::QOS {
         let mut world = World::new(options_with(|options| options.maximum_queued_messages = 10));
