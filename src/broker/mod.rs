@@ -335,9 +335,23 @@ impl Broker {
         }
     }
 
+    /// Gives back the room of lists that are empty, after a burst.
+    fn give_back(&mut self) {
+        const KEEP: usize = 1024;
+        if self.events.capacity() > KEEP && self.events.is_empty() {
+            self.events = VecDeque::new();
+        }
+        for list in [&mut self.resumed, &mut self.later, &mut self.closed] {
+            if list.capacity() > KEEP && list.is_empty() {
+                *list = VecDeque::new();
+            }
+        }
+    }
+
     /// What comes when there are no bytes.
     #[inline(never)]
     fn poll_last(&mut self) -> Output {
+        self.give_back();
         while let Some(connection) = self.resumed.pop_front() {
             let now = self.now;
             if let Some(number) = self.find(connection)
