@@ -81,8 +81,7 @@ impl Broker {
         disconnect: &Disconnect<'_>,
     ) {
         let Some(connection) = self.connection(number) else { return };
-        // In 3.x a server has no DISCONNECT, and before CONNACK there is none. After the client's
-        // own nothing is sent: v5 [MQTT-3.14.4-3]
+        // In 3.x a server has no DISCONNECT, and before CONNACK there is none.
         let is_told = connection.link.version.is_v5() && connection.is_up();
         let packet = Packet::Disconnect(*disconnect);
         self.close(number, cause, Some(&packet).filter(|_| is_told));

@@ -49,8 +49,8 @@ pub struct Options {
     /// How long a client has from its transport to its CONNACK, the application's answers
     /// included. The default is 10 seconds.
     pub connect_timeout: Duration,
-    /// How long a client that the broker disconnects has to take the last bytes. The default is 5
-    /// seconds.
+    /// How long a client that the broker disconnects, or that has said goodbye, has to take the last
+    /// bytes. The default is 5 seconds.
     pub close_timeout: Duration,
     /// The size of the largest packet before CONNACK, in bytes: what somebody unknown can make a
     /// wrapper keep. A larger one is not answered. The default is 256 KiB, in which the longest Will
