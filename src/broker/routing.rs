@@ -342,6 +342,16 @@ impl Broker {
             session.dropped = session.dropped.saturating_add(1);
             counters.dropped_at_most_once = counters.dropped_at_most_once.saturating_add(1);
         }
+        while qos != QoS::AtMostOnce
+            && is_full(session)
+            && let Some(key) =
+                session.queue.acknowledged().and_then(|held| held.oldest_expired(now))
+        {
+            if let Some(message) = session.queue.remove(key).and_then(|gone| gone.message) {
+                messages.release(message.message);
+                counters.expired = counters.expired.saturating_add(1);
+            }
+        }
         if is_full(session) && qos != QoS::AtMostOnce {
             let expired = session.queue.acknowledged().map(|held| held.expired(now));
             let expired = expired.unwrap_or_default();

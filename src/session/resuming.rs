@@ -91,6 +91,12 @@ impl<M: Sendable> Outbound<M> {
         self.keys(|entry| entry.is_expired(now))
     }
 
+    /// The oldest message that was never pulled, if it has expired.
+    pub(crate) fn oldest_expired(&mut self, now: Instant) -> Option<Key> {
+        let oldest = self.oldest_unsent()?;
+        self.get(oldest).is_some_and(|entry| entry.is_expired(now)).then_some(oldest)
+    }
+
     fn keys(&self, wanted: impl Fn(&Entry<M>) -> bool) -> Vec<Key> {
         let mut keys: Vec<(u64, Key)> = self
             .entries

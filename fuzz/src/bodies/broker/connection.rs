@@ -222,6 +222,7 @@ impl World<'_> {
         if let Some(DisconnectCause::ByClient(_)) = connection.cause {
             // What it asked for before, and what it does not hear any more.
             assert!(is_answer(&packet), "{packet} to one that has gone");
+            wire.sent(&packet, len, connection.cause, None);
             self.note(packet);
             return len;
         }

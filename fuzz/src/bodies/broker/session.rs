@@ -215,7 +215,9 @@ impl Session {
         let copy = self.queue.iter().find(|copy| copy.state == State::AwaitAck(id));
         let Some(copy) = copy else { panic!("{publish} was not sent before, or is acknowledged") };
         let is_v5 = up.version.is_v5();
-        assert!(copy.is(publish, topic, is_v5, now), "{publish} was another: {copy:?}");
+        // Which of two was sent first in 3.x, without what tells them apart, nobody knows.
+        let is_it = copy.is(publish, topic, is_v5, now) || copy.is(publish, topic, false, now);
+        assert!(is_it, "{publish} was another: {copy:?}");
         let at = self.flights.iter().position(|(known, _)| *known == id).expect("a flight");
         assert_ne!(self.flights[at].1, up.id, "{publish} twice on one connection");
         for (earlier, connection) in &self.flights[..at] {
