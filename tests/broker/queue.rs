@@ -235,6 +235,30 @@ fn messages_that_have_expired_make_room() {
 }
 
 #[test]
+fn a_full_queue_takes_what_comes_as_fast_as_what_it_holds_expires() {
+    // v5 [MQTT-3.3.2-5]: one message each 5 ms, of which each lasts for a second.
+    let options = options_with(|options| options.maximum_queued_messages = 200);
+    for version in [Version::V3_1_1, Version::V5] {
+        scenario_with(&options, |world| {
+            let publisher = away(world, version);
+            let list = [Property::MessageExpiryInterval(1)];
+            for number in 0..600 {
+                let payload = format!("{number}");
+                let message = Publish {
+                    properties: Properties::List(&list),
+                    ..publish("t", QoS::AtLeastOnce, 0, &payload)
+                };
+                world.publish_with(publisher, &message);
+                world.wait_millis(5);
+            }
+            let counters = world.broker.counters();
+            // Two that came at the very moment when the oldest was to expire.
+            assert_eq!((counters.expired, counters.dropped), (398, 2));
+        });
+    }
+}
+
+#[test]
 fn bytes_are_limited_too() {
     for version in Version::ALL {
         let options = options_with(|options| options.maximum_queued_bytes = 2_000);
