@@ -6,6 +6,7 @@ use sansio_mqtt::broker::ConnectionId;
 use sansio_mqtt::{PacketId, Publish, QoS, Version};
 
 use super::message::{Copy, Message, State};
+use super::rules::matches;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Subscription {
@@ -115,10 +116,11 @@ impl Session {
         }
     }
 
-    /// The client subscribes again: what was not sent yet need be sent once only.
+    /// The client subscribes again: what was not sent yet need be sent once only. Which of two that
+    /// are alike, for this filter and for another one, was sent, nobody knows.
     pub(crate) fn replay_again(&mut self, filter: &str) {
         for copy in self.queue.iter_mut().filter(|copy| copy.state == State::Waiting) {
-            copy.optional |= copy.replay.is_some() && copy.filters == [filter];
+            copy.optional |= copy.replay.is_some() && matches(filter, &copy.message.topic);
         }
     }
 
