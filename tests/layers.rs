@@ -53,6 +53,7 @@ const ORDER: &[&str] = &[
     "session::alias",
     "session::peer_time",
     "session::keep_alive",
+    "session::expiry",
     "session::at_most_once",
     "session::inbound",
     "session::entry",

@@ -2,7 +2,6 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use core::time::Duration;
 
 use bytes::Buf;
 
@@ -10,6 +9,7 @@ use crate::message::Message;
 use crate::outgoing::Outgoing;
 use crate::packet::Publish;
 use crate::packet::body::{Plan, Planned};
+use crate::session::expiry::Expiries;
 use crate::time::Instant;
 use crate::varint;
 use crate::version::Version;
@@ -22,10 +22,7 @@ pub(crate) struct AtMostOnce {
     /// PUBLISH packets of the small ones, without Topic Alias.
     small: Outgoing,
     bytes: usize,
-    /// Before this none expires; `None` if none does at all.
-    earliest: Option<Instant>,
-    /// When what has expired was looked for.
-    searched: Option<Instant>,
+    expiries: Expiries,
 }
 
 /// A message that waits.
@@ -138,22 +135,18 @@ impl AtMostOnce {
     fn add(&mut self, item: Item) {
         self.bytes = self.bytes.saturating_add(item.size());
         if let Some(expires) = item.expires {
-            self.earliest = Some(self.earliest.map_or(expires, |earliest| earliest.min(expires)));
+            self.expiries.add(expires);
         }
         self.items.push_back(item);
     }
 
     /// Takes out the messages that have expired, wherever they are, and says which they were.
     ///
-    /// They are looked for only when there may be some, and among many once a second.
+    /// They are looked for only when [that is due](Expiries::is_due).
     pub(crate) fn expire(&mut self, now: Instant, mut expired: impl FnMut(u64)) {
-        const FEW: usize = 64;
-        let is_too_soon = self.searched.is_some_and(|at| now < at + Duration::from_secs(1));
-        let is_none = self.earliest.is_none_or(|earliest| earliest >= now);
-        if is_none || self.items.len() > FEW && is_too_soon {
+        if !self.expiries.is_due(now, self.items.len()) {
             return;
         }
-        self.searched = Some(now);
         let (small, bytes) = (&mut self.small, &mut self.bytes);
         let mut kept = Outgoing::new();
         self.items.retain(|item| {
@@ -172,7 +165,7 @@ impl AtMostOnce {
             stays
         });
         self.small = kept;
-        self.earliest = self.items.iter().filter_map(|item| item.expires).min();
+        self.expiries.searched(now, self.items.iter().filter_map(|item| item.expires));
         if self.items.is_empty() {
             self.release_storage();
         }

@@ -3,6 +3,7 @@
 pub(crate) mod alias;
 pub(crate) mod at_most_once;
 pub(crate) mod entry;
+mod expiry;
 pub(crate) mod ids;
 pub(crate) mod inbound;
 pub(crate) mod keep_alive;

@@ -9,8 +9,8 @@ use crate::message::Message;
 use crate::packet_id::PacketId;
 use crate::qos::QoS;
 use crate::session::entry::{Entry, Key, PubRecWords, Removed, Sendable, Stage};
+use crate::session::expiry::Expiries;
 use crate::session::ids::PacketIds;
-use crate::time::Instant;
 
 /// An acknowledgement that fits no entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,10 +41,8 @@ pub(crate) struct Outbound<M = Message> {
     /// Never pulled, with an identifier or without.
     pub(super) unsent: usize,
     pub(super) unsent_bytes: usize,
-    /// Before this nothing expires of what was never pulled; `None` if none of it does at all.
-    pub(super) earliest: Option<Instant>,
-    /// When what has expired was looked for.
-    pub(super) searched: Option<Instant>,
+    /// Of what was never pulled.
+    pub(super) expiries: Expiries,
 }
 
 /// Numbers of identifiers from here on are not those of entries.
@@ -65,8 +63,7 @@ impl<M> Default for Outbound<M> {
             bytes: 0,
             unsent: 0,
             unsent_bytes: 0,
-            earliest: None,
-            searched: None,
+            expiries: Expiries::default(),
         }
     }
 }
@@ -118,7 +115,7 @@ impl<M: Sendable> Outbound<M> {
         self.unsent = self.unsent.saturating_add(1);
         self.unsent_bytes = self.unsent_bytes.saturating_add(entry.size);
         if let Some(expires) = entry.expires {
-            self.may_expire(expires);
+            self.expiries.add(expires);
         }
         self.bytes = self.bytes.saturating_add(entry.size);
         let index = match self.free.pop() {
@@ -184,12 +181,6 @@ impl<M: Sendable> Outbound<M> {
     pub(super) fn no_longer_unsent(&mut self, size: usize) {
         self.unsent = self.unsent.saturating_sub(1);
         self.unsent_bytes = self.unsent_bytes.saturating_sub(size);
-    }
-
-    /// A message that was never pulled has this expiry.
-    #[inline]
-    pub(super) fn may_expire(&mut self, expires: Instant) {
-        self.earliest = Some(self.earliest.map_or(expires, |earliest| earliest.min(expires)));
     }
 
     /// Drops the keys of what left from the middle of a queue, once they are the most of it.
@@ -390,6 +381,7 @@ pub(super) fn find<M>(entries: &[Option<Entry<M>>], key: Key) -> Option<&Entry<M
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::Instant;
     use crate::topic::TopicName;
     use alloc::vec;
 
@@ -496,7 +488,7 @@ mod tests {
         let mut expired = |seconds| {
             let keys = outbound.expired(at(seconds));
             keys.iter().for_each(|key| assert!(outbound.remove(*key).is_some()));
-            (keys.into_iter().map(Key::handle).collect::<Vec<_>>(), outbound.earliest)
+            (keys.into_iter().map(Key::handle).collect::<Vec<_>>(), outbound.expiries.earliest)
         };
         assert_eq!(expired(10), (vec![], Some(at(10))));
         assert_eq!(expired(11), (vec![4], Some(at(20))));

@@ -2,7 +2,6 @@
 //! or restored. MQTT 5.0 §4.4.
 
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use crate::packet_id::PacketId;
 use crate::session::entry::{Entry, Key, Sendable, Stage};
@@ -76,18 +75,17 @@ impl<M: Sendable> Outbound<M> {
 
     /// The keys of what was never pulled and has expired, in its order.
     ///
-    /// They are looked for only when there may be some, and of many once a second, as exact as the
-    /// Message Expiry Interval: a queue that overflows again and again is not searched each time.
+    /// They are looked for only when [that is due]: a queue that overflows again
+    /// and again is not searched each time.
+    ///
+    /// [that is due]: crate::session::expiry::Expiries::is_due
     pub(crate) fn expired(&mut self, now: Instant) -> Vec<Key> {
-        const FEW: usize = 64;
-        let is_too_soon = self.searched.is_some_and(|at| now < at + Duration::from_secs(1));
-        if self.earliest.is_none_or(|earliest| earliest >= now) || self.len > FEW && is_too_soon {
+        if !self.expiries.is_due(now, self.len) {
             return Vec::new();
         }
-        self.searched = Some(now);
         let unsent = self.entries.iter().flatten().filter(|entry| !entry.sent);
         let left = unsent.filter(|entry| !entry.is_expired(now));
-        self.earliest = left.filter_map(|entry| entry.expires).min();
+        self.expiries.searched(now, left.filter_map(|entry| entry.expires));
         self.keys(|entry| entry.is_expired(now))
     }
 
@@ -139,7 +137,7 @@ impl<M: Sendable> Outbound<M> {
             self.ids.release(packet_id);
         }
         if let Some(expires) = expires {
-            self.may_expire(expires);
+            self.expiries.add(expires);
         }
         if sent {
             self.unsent = self.unsent.saturating_add(1);
