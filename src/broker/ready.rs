@@ -178,11 +178,18 @@ impl Ready {
         None
     }
 
-    /// A connection, if a message that comes alone is all that it is to be sent.
+    /// A connection that is to be sent a message that comes alone and nothing else, and that message.
     #[inline]
-    pub(super) fn alone(&mut self, id: ConnectionId, number: u32) -> Option<&mut Lane> {
+    pub(super) fn alone(
+        &mut self,
+        id: ConnectionId,
+        number: u32,
+    ) -> Option<(&mut Lane, MessageKey)> {
         let lane = self.lanes.get_mut(number as usize)?;
-        (lane.id == id && matches!(lane.state, State::Alone(_))).then_some(lane)
+        match lane.state {
+            State::Alone(message) if lane.id == id => Some((lane, message)),
+            _ => None,
+        }
     }
 
     /// Takes the message that is to be sent first.
@@ -227,13 +234,10 @@ impl Ready {
 }
 
 impl Lane {
-    /// The message that comes alone, and how it goes out.
+    /// How a message that comes alone goes out.
     #[inline]
-    pub(super) fn message(&self) -> Option<(MessageKey, Form)> {
-        match self.state {
-            State::Alone(message) => Some((message, self.form)),
-            State::Any(_) | State::Idle | State::Quiet => None,
-        }
+    pub(super) const fn form(&self) -> Form {
+        self.form
     }
 
     #[inline]
@@ -321,10 +325,7 @@ mod tests {
         assert!(!ready.offer(3, message), "something may be held");
         ready.is_idle(7);
         assert!(ready.offer(3, message) && !ready.offer(3, message));
-        assert_eq!(
-            ready.alone(id(7), 7).and_then(|lane| lane.message()).map(|(key, _)| key),
-            Some(message)
-        );
+        assert_eq!(ready.alone(id(7), 7).map(|(_, alone)| alone), Some(message));
         ready.announce(7);
         assert!(ready.alone(id(7), 7).is_none(), "something is behind it");
         assert_eq!(ready.waiting(7), Some(message));

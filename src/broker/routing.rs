@@ -73,7 +73,9 @@ impl Broker {
             let marks = Grant::marks(qos, retain);
             members.for_each(|session, grant| {
                 if is_own(session, grant, of_session) {
-                } else if grant & marks == 0 && ready.offer(session, message) {
+                    return;
+                }
+                if grant & marks == 0 && ready.offer(session, message) {
                     sent = sent.saturating_add(1);
                 } else {
                     targets.push(Target { session, order: 0, grant });
@@ -111,15 +113,14 @@ impl Broker {
     /// Puts a message into the queues of the targets, which may be there several times, once into
     /// each, and says how many these are.
     fn deliver_once_to_each(&mut self, message: MessageKey, qos: QoS, retain: bool) -> usize {
-        let mut sessions: usize = 0;
+        let (mut sessions, marks): (usize, _) = (0, Grant::marks(qos, retain));
         let mut targets = core::mem::take(&mut self.targets);
         targets.sort_unstable_by_key(|target| (target.session, target.order));
         for all in targets.chunk_by(|one, next| one.session == next.session) {
             sessions = sessions.saturating_add(1);
             let Some(first) = all.first() else { continue };
             let granted = all.iter().fold(0, |granted, target| granted | target.grant);
-            if granted & Grant::marks(qos, retain) == 0 && self.ready.offer(first.session, message)
-            {
+            if granted & marks == 0 && self.ready.offer(first.session, message) {
                 self.messages.acquire(message);
             } else {
                 let grants = all.iter().map(|target| Grant::unpack(target.grant));

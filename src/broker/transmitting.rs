@@ -116,12 +116,10 @@ impl Broker {
     #[inline]
     fn transmit_direct(&mut self, number: u32, id: ConnectionId, out: &mut Outgoing) -> bool {
         let Self { ready, messages, topics, seed, authorizer, counters, .. } = self;
-        let Some(lane) = ready.alone(id, number) else { return false };
-        let (Some((message, form)), Some(client)) = (lane.message(), lane.client()) else {
-            return false;
-        };
+        let Some((lane, message)) = ready.alone(id, number) else { return false };
+        let Some(client) = lane.client() else { return false };
         let Some(stored) = messages.get_mut(message) else { return false };
-        let (which, alias) = match form {
+        let (which, alias) = match lane.form() {
             Form::Plain(which) => (which, None),
             Form::Aliased(alias, topic) if stored.topic_number(topics, seed) == Some(topic) => {
                 (Frame::Aliased, Some(alias))
