@@ -6,7 +6,7 @@ use sansio_mqtt::broker::{
 
 use super::connection::Connection;
 use super::wire::Wire;
-use super::world::World;
+use super::world::{ASSIGNED, World};
 
 /// How many outputs there are at most before the machine has nothing more to say.
 const OUTPUTS: usize = 5_000;
@@ -19,6 +19,7 @@ impl World<'_> {
             if let Output::Event(Event::Connect { request, .. }) = &output
                 && request.connect().client_id.is_empty()
             {
+                assert!(request.client_id().starts_with(ASSIGNED));
                 self.assigned.push(request.client_id().to_owned());
             }
             self.note(&output);
