@@ -183,14 +183,10 @@ impl Buf for Outgoing {
 
     #[inline]
     fn chunk(&self) -> &[u8] {
-        let end = if self.large.is_empty() {
-            self.end
-        } else {
-            match self.large.front() {
-                Some((at, bytes)) if *at == self.start => return bytes,
-                Some((at, _)) => *at,
-                None => self.end,
-            }
+        let end = match self.large.front() {
+            Some((at, bytes)) if *at == self.start => return bytes,
+            Some((at, _)) => *at,
+            None => self.end,
         };
         self.small.get(self.start..end).unwrap_or_default()
     }

@@ -216,18 +216,11 @@ impl Ready {
         }
     }
 
-    /// All was pulled, and nothing is held.
+    /// All was pulled, and nothing is held: a message that comes alone goes out in this form.
     #[inline]
-    pub(super) fn is_idle(&mut self, number: u32) {
+    pub(super) fn went_idle(&mut self, number: u32, form: Form) {
         if let Some(lane) = self.lanes.get_mut(number as usize) {
             lane.state = if lane.client.is_some() { State::Idle } else { State::Quiet };
-        }
-    }
-
-    /// Messages to a connection that come alone go out like this from now on.
-    #[inline]
-    pub(super) fn set_form(&mut self, number: u32, form: Form) {
-        if let Some(lane) = self.lanes.get_mut(number as usize) {
             lane.form = form;
         }
     }
@@ -323,7 +316,7 @@ mod tests {
         assert!(!ready.offer(3, message), "it has no client");
         ready.connect(7, 3, client(), u32::MAX);
         assert!(!ready.offer(3, message), "something may be held");
-        ready.is_idle(7);
+        ready.went_idle(7, Form::Unknown);
         assert!(ready.offer(3, message) && !ready.offer(3, message));
         assert_eq!(ready.alone(id(7), 7).map(|(_, alone)| alone), Some(message));
         ready.announce(7);

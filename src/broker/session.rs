@@ -96,8 +96,7 @@ impl Session {
     /// Whether there is room for a message of so many bytes.
     #[inline]
     pub(super) fn has_room(&self, size: usize, options: &Options) -> bool {
-        let (len, bytes) = (self.queue.len(), self.queue.bytes().saturating_add(size));
-        len == 0 || len < options.maximum_queued_messages && bytes <= options.maximum_queued_bytes
+        Held { len: self.queue.len(), bytes: self.queue.bytes() }.fits(size, options)
     }
 
     /// Whether outputs come first now, so that a client that reads fast loses nothing: half of the

@@ -208,8 +208,7 @@ impl Broker {
         }
         if let Pulled::All = pulled {
             if is_idle {
-                ready.set_form(connection_number, form(&connection.link, topics, seed));
-                ready.is_idle(connection_number);
+                ready.went_idle(connection_number, form(&connection.link, topics, seed));
             } else {
                 ready.ran_dry(connection_number);
             }
