@@ -101,6 +101,8 @@ pub(crate) struct Copy {
     /// Whether it may as well be dropped.
     pub(crate) optional: bool,
     pub(crate) state: State,
+    /// Whether it was sent in 3.x, where it may have been another one without what tells them apart.
+    pub(crate) is_vague: bool,
 }
 
 impl Copy {

@@ -117,10 +117,14 @@ impl Session {
     }
 
     /// The client subscribes again: what was not sent yet need be sent once only. Which of two that
-    /// are alike, for this filter and for another one, was sent, nobody knows.
+    /// are alike, for this filter and for another one, was sent, nobody knows: only identifiers would
+    /// tell.
     pub(crate) fn replay_again(&mut self, filter: &str) {
+        let is_v5 = self.up.as_ref().is_some_and(|up| up.version.is_v5());
         for copy in self.queue.iter_mut().filter(|copy| copy.state == State::Waiting) {
-            copy.optional |= copy.replay.is_some() && matches(filter, &copy.message.topic);
+            let is_alike = !is_v5 || copy.identifiers.is_empty();
+            let may_be = is_alike && matches(filter, &copy.message.topic);
+            copy.optional |= copy.replay.is_some() && (may_be || copy.filters == [filter]);
         }
     }
 
@@ -190,6 +194,7 @@ impl Session {
 
     fn in_flight(&mut self, at: usize, id: PacketId, connection: ConnectionId) {
         self.queue[at].state = State::AwaitAck(id);
+        self.queue[at].is_vague |= self.up.as_ref().is_some_and(|up| !up.version.is_v5());
         // What could not be sent again was given up, and its identifier with it.
         self.flights.retain(|(known, _)| *known != id);
         let is_other = |other: usize, copy: &Copy| other == at || copy.state != State::AwaitAck(id);
@@ -217,8 +222,8 @@ impl Session {
         let copy = self.queue.iter().find(|copy| copy.state == State::AwaitAck(id));
         let Some(copy) = copy else { panic!("{publish} was not sent before, or is acknowledged") };
         let is_v5 = up.version.is_v5();
-        // Which of two was sent first in 3.x, without what tells them apart, nobody knows.
-        let is_it = copy.is(publish, topic, is_v5, now) || copy.is(publish, topic, false, now);
+        let may_be = copy.is_vague && copy.is(publish, topic, false, now);
+        let is_it = may_be || copy.is(publish, topic, is_v5, now);
         assert!(is_it, "{publish} was another: {copy:?}");
         let at = self.flights.iter().position(|(known, _)| *known == id).expect("a flight");
         assert_ne!(self.flights[at].1, up.id, "{publish} twice on one connection");
@@ -260,5 +265,6 @@ pub(crate) fn merged(message: &Rc<Message>, matched: &[&Subscription], lossy: bo
         replay: None,
         optional: lossy,
         state: State::Waiting,
+        is_vague: false,
     }
 }
